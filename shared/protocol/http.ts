@@ -1,0 +1,339 @@
+import { Type, type Static } from 'typebox';
+import { DeviceFacts, MeasurePlan, Measurement, installStates } from './device.js';
+import { Base64, Bytes, Digest, GenomeText, Id, LongText, Name, ShortText, TimeMs, closed } from './fields.js';
+import { SearchSpaceSchema } from '../space/search-space.js';
+import { SignedManifest } from './release.js';
+
+/** Every error of the API. `code` is one of errorTable's. */
+export const ApiError = Type.Object({ code: Type.String(), message: Type.String() });
+export type ApiError = Static<typeof ApiError>;
+const Nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) => Type.Union([schema, Type.Null()]);
+
+// -- files ---------------------------------------------------------------------------------
+export const Upload = Type.Object({ digest: Digest, bytes: Bytes });
+export type Upload = Static<typeof Upload>;
+const Files = Type.Record(Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$' }), Digest);
+
+// -- bases, adapters, data ------------------------------------------------------------------
+/** `files`: config.json, model.safetensors, tokenizer.json as digests of uploads. */
+export const BaseImport = Type.Object({ name: Name, files: Files }, closed);
+export type BaseImport = Static<typeof BaseImport>;
+export const Base = Type.Object({
+  id: Id,
+  name: Name,
+  digest: Digest,
+  bytes: Bytes,
+  parameters: Type.Integer(),
+  layers: Type.Integer(),
+  hidden: Type.Integer(),
+  ffnWidth: Type.Integer(),
+  vocab: Type.Integer(),
+  tokenizerDigest: Digest,
+  createdAtMs: TimeMs,
+});
+export type Base = Static<typeof Base>;
+
+/** `files`: adapter_config.json, adapter_model.safetensors (PEFT, original channel order). */
+export const AdapterImport = Type.Object(
+  { name: Name, base: ShortText, files: Files, space: Type.Optional(SearchSpaceSchema) },
+  closed,
+);
+export type AdapterImport = Static<typeof AdapterImport>;
+export const Adapter = Type.Object({
+  id: Id,
+  name: Name,
+  baseId: Id,
+  digest: Digest,
+  bytes: Bytes,
+  rankMax: Type.Integer(),
+  alpha: Type.Number(),
+  space: SearchSpaceSchema,
+  /** PEFT files in the original channel order, as digests: adapter_config.json, adapter_model.safetensors. */
+  files: Files,
+  createdAtMs: TimeMs,
+});
+export type Adapter = Static<typeof Adapter>;
+
+/** JSONL of {"prompt", "completion"}. */
+export const DatasetImport = Type.Object({ name: Name, digest: Digest }, closed);
+export type DatasetImport = Static<typeof DatasetImport>;
+export const Dataset = Type.Object({ id: Id, name: Name, digest: Digest, rows: Type.Integer(), createdAtMs: TimeMs });
+export type Dataset = Static<typeof Dataset>;
+
+// -- training ---------------------------------------------------------------------------------
+export const TrainingOptions = Type.Object(
+  {
+    steps: Type.Integer({ minimum: 1, maximum: 10_000_000 }),
+    batchRows: Type.Integer({ minimum: 1, maximum: 65536 }),
+    learningRate: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+    warmupSteps: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+    weightDecay: Type.Number({ minimum: 0, maximum: 1 }),
+    clipNorm: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }),
+    sampling: Type.Enum(["uniform", "sandwich"]),
+    /** Random sub-networks a step beside max and min (sandwich), or alone (uniform). */
+    randomSubnets: Type.Integer({ minimum: 0, maximum: 16 }),
+    maxTokens: Type.Integer({ minimum: 8, maximum: 8192 }),
+    seed: Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }),
+    checkpointEverySteps: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+    threads: Type.Integer({ minimum: 1, maximum: 256 }),
+  },
+  closed,
+);
+export type TrainingOptions = Static<typeof TrainingOptions>;
+export const TrainingStart = Type.Object(
+  {
+    name: Name,
+    base: ShortText,
+    dataset: ShortText,
+    space: SearchSpaceSchema,
+    options: Type.Partial(TrainingOptions),
+  },
+  closed,
+);
+export type TrainingStart = Static<typeof TrainingStart>;
+export const RunState = Type.Enum(["running", "finished", "failed", "stopped"]);
+export type RunState = Static<typeof RunState>;
+export const Training = Type.Object({
+  id: Id,
+  name: Name,
+  baseId: Id,
+  datasetId: Id,
+  state: RunState,
+  options: TrainingOptions,
+  step: Type.Integer(),
+  loss: Nullable(Type.Number()),
+  tokensPerSecond: Nullable(Type.Number()),
+  etaSeconds: Nullable(Type.Number()),
+  adapterId: Nullable(Id),
+  error: Nullable(LongText),
+  createdAtMs: TimeMs,
+});
+export type Training = Static<typeof Training>;
+
+// -- enrolment and devices ---------------------------------------------------------------------
+export const CodeCreate = Type.Object(
+  { ttlSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 365 * 86400 })), deviceClass: Type.Optional(Name) },
+  closed,
+);
+export type CodeCreate = Static<typeof CodeCreate>;
+export const Code = Type.Object({ code: Type.String(), expiresAtMs: TimeMs, enrollUrl: Type.String() });
+export type Code = Static<typeof Code>;
+
+/** `publicKey`: P-256 SPKI DER; `proof`: ECDSA-SHA256 (IEEE P1363) over enrolmentBytes(code, publicKey). */
+export const Enroll = Type.Object(
+  { code: Type.String({ minLength: 4, maxLength: 64 }), name: Type.Optional(Name), publicKey: Base64, proof: Base64, facts: DeviceFacts },
+  closed,
+);
+export type Enroll = Static<typeof Enroll>;
+/** `releaseKey`: Ed25519 SPKI DER, pinned by the device. */
+export const Enrolled = Type.Object({ deviceId: Id, deviceClass: Name, mqttUrl: Type.String(), releaseKey: Base64 });
+export type Enrolled = Static<typeof Enrolled>;
+export const ChallengeRequest = Type.Object({ deviceId: Id }, closed);
+export const Challenge = Type.Object({ nonce: Type.String({ maxLength: 128 }) });
+/** `signature`: ECDSA-SHA256 (IEEE P1363) over sessionBytes(deviceId, nonce). */
+export const SessionRequest = Type.Object({ deviceId: Id, nonce: Type.String({ maxLength: 128 }), signature: Base64 }, closed);
+/** `token`: MQTT password (user name: device id) and bearer token of the artifact routes. */
+export const Session = Type.Object({ token: Type.String(), expiresInSeconds: Type.Integer() });
+export type Session = Static<typeof Session>;
+
+/** The bytes a device signs to enrol. */
+export function enrolmentBytes(code: string, publicKey: string): Uint8Array {
+  return new TextEncoder().encode(`fleetlora-enroll\n${code}\n${publicKey}`);
+}
+/** The bytes a device signs to open a session. */
+export function sessionBytes(deviceId: string, nonce: string): Uint8Array {
+  return new TextEncoder().encode(`fleetlora-session\n${deviceId}\n${nonce}`);
+}
+
+export const Device = Type.Object({
+  id: Id,
+  name: Name,
+  deviceClass: Name,
+  facts: DeviceFacts,
+  online: Type.Boolean(),
+  lastSeenAtMs: Nullable(TimeMs),
+  enrolledAtMs: TimeMs,
+  installedReleaseId: Nullable(Id),
+  serveUrl: Nullable(Type.String()),
+  runningJobId: Nullable(Id),
+  queuedJobs: Type.Integer(),
+  /** Why the device has no work at present, in words; null while it works. */
+  idleReason: Nullable(Type.String()),
+});
+export type Device = Static<typeof Device>;
+
+// -- search -------------------------------------------------------------------------------------
+export const qualityObjectives = ['accuracy', 'loss'] as const;
+export const costObjectives = ['decodeMs', 'prefillMs', 'peakBytes', 'shippedBytes'] as const;
+export type QualityObjective = (typeof qualityObjectives)[number];
+export type CostObjective = (typeof costObjectives)[number];
+export const strategies = ['nsga2', 'random', 'heuristic'] as const;
+
+export const SearchStart = Type.Object(
+  {
+    name: Name,
+    adapter: ShortText,
+    dataset: ShortText,
+    deviceClass: Name,
+    strategy: Type.Enum([...strategies]),
+    quality: Type.Enum([...qualityObjectives]),
+    costs: Type.Array(Type.Enum([...costObjectives]), { minItems: 1, maxItems: 4 }),
+    /** Distinct genomes to measure. */
+    trials: Type.Integer({ minimum: 1, maximum: 100_000 }),
+    seed: Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }),
+    /** Rows of the dataset (from its start, after a seeded shuffle) for the cheap score. */
+    scoreRows: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+    /** Held-out rows (the ones after scoreRows) on which the front is scored again. */
+    finalRows: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
+    /** Points of the front that are scored again, baselines not counted. */
+    finalPoints: Type.Integer({ minimum: 0, maximum: 64 }),
+    space: Type.Optional(SearchSpaceSchema),
+    /** For example "accuracy>=max-1.0", "peakBytes<=200MB", "decodeMs<=3". */
+    require: Type.Array(Type.String({ minLength: 3, maxLength: 80 }), { maxItems: 8 }),
+    plan: MeasurePlan,
+    maxTokens: Type.Integer({ minimum: 8, maximum: 8192 }),
+  },
+  closed,
+);
+export type SearchStart = Static<typeof SearchStart>;
+
+/** Quality on a set of rows; accuracy in percent with its 95 % Wilson interval. */
+export const Score = Type.Object(
+  {
+    rows: Type.Integer(),
+    correct: Type.Integer(),
+    accuracy: Type.Number(),
+    accuracyLow: Type.Number(),
+    accuracyHigh: Type.Number(),
+    /** Mean negative log-likelihood a target token, nats. */
+    loss: Type.Number(),
+  },
+  closed,
+);
+export type Score = Static<typeof Score>;
+
+export const trialStates = ['pending', 'finished', 'infeasible', 'failed'] as const;
+export const Trial = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  label: Nullable(Type.String()),
+  genome: GenomeText,
+  genomeDigest: Digest,
+  state: Type.Enum([...trialStates]),
+  deviceId: Nullable(Id),
+  score: Nullable(Score),
+  finalScore: Nullable(Score),
+  measurement: Nullable(Measurement),
+  reason: Nullable(LongText),
+});
+export type Trial = Static<typeof Trial>;
+
+export const searchStates = ['running', 'finalizing', 'finished', 'stopped', 'failed'] as const;
+export const Search = Type.Object({
+  id: Id,
+  name: Name,
+  state: Type.Enum([...searchStates]),
+  spec: SearchStart,
+  adapterId: Id,
+  spaceSize: Type.Number(),
+  finishedTrials: Type.Integer(),
+  infeasibleTrials: Type.Integer(),
+  pendingTrials: Type.Integer(),
+  elapsedSeconds: Type.Number(),
+  reason: Nullable(LongText),
+  createdAtMs: TimeMs,
+});
+export type Search = Static<typeof Search>;
+
+/** The front and the baselines {max, maxMerged, middle, min}; `chosen` is the best point that meets `require`. */
+export const Front = Type.Object({
+  searchId: Id,
+  state: Search.properties.state,
+  points: Type.Array(Trial),
+  baselines: Type.Array(Trial),
+  chosenTrialId: Nullable(Id),
+  chosenReason: Type.String(),
+});
+export type Front = Static<typeof Front>;
+
+// -- releases and rollouts ------------------------------------------------------------------------
+export const ReleaseCreate = Type.Object(
+  { name: Name, search: ShortText, trial: Type.Optional(Type.String({ maxLength: 64 })), goldenPrompts: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 2000 }), { minItems: 1, maxItems: 64 })) },
+  closed,
+);
+export type ReleaseCreate = Static<typeof ReleaseCreate>;
+export const Release = Type.Object({
+  id: Id,
+  number: Type.Integer(),
+  name: Name,
+  searchId: Id,
+  trialId: Id,
+  genome: GenomeText,
+  packageDigest: Digest,
+  packageBytes: Bytes,
+  manifestDigest: Digest,
+  signed: SignedManifest,
+  createdAtMs: TimeMs,
+});
+export type Release = Static<typeof Release>;
+export const RolloutStart = Type.Object(
+  { release: ShortText, deviceClass: Type.Optional(Name), devices: Type.Optional(Type.Array(ShortText, { minItems: 1, maxItems: 1000 })) },
+  closed,
+);
+export type RolloutStart = Static<typeof RolloutStart>;
+export const RolloutDevice = Type.Object({
+  deviceId: Id,
+  name: Name,
+  state: Type.Enum(["waiting", ...installStates]),
+  reason: Nullable(LongText),
+  healthy: Nullable(Type.Integer()),
+  checked: Nullable(Type.Integer()),
+  updatedAtMs: TimeMs,
+});
+export type RolloutDevice = Static<typeof RolloutDevice>;
+export const Rollout = Type.Object({
+  id: Id,
+  releaseId: Id,
+  state: Type.Enum(["running", "succeeded", "failed"]),
+  devices: Type.Array(RolloutDevice),
+  createdAtMs: TimeMs,
+});
+export type Rollout = Static<typeof Rollout>;
+
+export const Health = Type.Object({ version: Type.String(), startedAtMs: TimeMs, devicesOnline: Type.Integer(), droppedMessages: Type.Integer() });
+export type Health = Static<typeof Health>;
+
+/** Every route of the API in one place: documentation, client and tests walk this list. */
+export const routes = {
+  health: 'GET /v1/health',
+  upload: 'POST /v1/uploads',
+  artifact: 'GET /v1/artifacts/:digest',
+  importBase: 'POST /v1/bases',
+  listBases: 'GET /v1/bases',
+  importAdapter: 'POST /v1/adapters',
+  listAdapters: 'GET /v1/adapters',
+  importDataset: 'POST /v1/datasets',
+  listDatasets: 'GET /v1/datasets',
+  startTraining: 'POST /v1/trainings',
+  listTrainings: 'GET /v1/trainings',
+  showTraining: 'GET /v1/trainings/:id',
+  stopTraining: 'POST /v1/trainings/:id/stop',
+  createCode: 'POST /v1/codes',
+  enroll: 'POST /v1/enroll',
+  challenge: 'POST /v1/device/challenge',
+  openSession: 'POST /v1/device/session',
+  listDevices: 'GET /v1/devices',
+  showDevice: 'GET /v1/devices/:id',
+  startSearch: 'POST /v1/searches',
+  listSearches: 'GET /v1/searches',
+  showSearch: 'GET /v1/searches/:id',
+  listTrials: 'GET /v1/searches/:id/trials',
+  showFront: 'GET /v1/searches/:id/front',
+  stopSearch: 'POST /v1/searches/:id/stop',
+  createRelease: 'POST /v1/releases',
+  listReleases: 'GET /v1/releases',
+  showRelease: 'GET /v1/releases/:id',
+  startRollout: 'POST /v1/rollouts',
+  listRollouts: 'GET /v1/rollouts',
+  showRollout: 'GET /v1/rollouts/:id',
+} as const;

@@ -1,0 +1,24 @@
+/** Ceilings on what a stranger can send, each with its reason. */
+export const limits = {
+  /** A job is a genome of a few hundred bytes plus a plan; devices on slow links get many. */
+  downMessageBytes: 4 * 1024,
+  /** A result carries all raw samples: 2,000 numbers of up to 20 characters and facts. */
+  upMessageBytes: 64 * 1024,
+  /** Samples of one quantity in one result; the protocol's p99 needs 662. */
+  samples: 1024,
+  /** JSON header of a safetensors file: 1,000 tensors take about 100 KB. */
+  safetensorsHeaderBytes: 16 * 1024 * 1024,
+  /** A JSON body of the API; files go through /v1/uploads. */
+  jsonBodyBytes: 256 * 1024,
+  /** One uploaded file. */
+  uploadBytes: 64 * 1024 ** 3,
+  /** Prompt of one completion request in characters. */
+  promptCharacters: 64 * 1024,
+  /** Outbox acknowledgements in one message. */
+  acknowledgements: 64,
+  /** Devices that identify themselves wrongly are logged once in this time. */
+  hostileLogIntervalMs: 60_000,
+} as const;
+
+/** Version of the messages and topics below; a message of another version is dropped and counted. */
+export const protocolVersion = 1;

@@ -1,0 +1,75 @@
+/**
+ * What the pure core needs from its platform. `shared/node` and `shared/web` implement these;
+ * everything else in shared/ is handed one.
+ */
+
+/** Random-access bytes: a file, a Blob, a buffer. */
+export interface ByteSource {
+  /** Total length in bytes. */
+  readonly size: number;
+  /** Exactly `length` bytes from `offset`; rejects when the range is not inside the source. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** Immutable blobs by SHA-256 (64 lower-case hex digits). */
+export interface ContentStore {
+  has(digest: string): Promise<boolean>;
+  /** Opens a stored blob; NOT_FOUND when absent. */
+  open(digest: string): Promise<ByteSource>;
+  /** Stores a whole blob and returns its digest; storing it twice is harmless. */
+  put(bytes: Uint8Array): Promise<string>;
+}
+
+export type TensorData = Float32Array | BigInt64Array | Int32Array;
+
+/** A dense row-major tensor; `data.length` equals the product of `dims`. */
+export interface Tensor {
+  readonly type: 'float32' | 'int64' | 'int32';
+  readonly dims: readonly number[];
+  readonly data: TensorData;
+}
+
+export interface SessionOptions {
+  /** Folder that external tensor locations are relative to. */
+  readonly weightFolder?: string;
+  /** Threads inside one operator. */
+  readonly threads: number;
+  /**
+   * Copy constant matrices into the kernel's blocked layout at load (`prepacked`: faster steps,
+   * slower load, private memory) or read them where they lie in the weight file (`mapped`).
+   */
+  readonly weights?: 'prepacked' | 'mapped';
+}
+
+/** A loaded graph. One run at a time. */
+export interface RuntimeSession {
+  /**
+   * Runs the graph.
+   * @param feeds every graph input by name
+   * @param fetches names to compute, or name → preallocated tensor that the result is written to
+   */
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    fetches: readonly string[] | Readonly<Record<string, Tensor | null>>,
+  ): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}
+
+export interface Runtime {
+  /** For example "onnxruntime-node 1.30.0". */
+  readonly version: string;
+  /** For example "cpu". */
+  readonly provider: string;
+  /** @param graph a serialised ONNX ModelProto */
+  createSession(graph: Uint8Array, options: SessionOptions): Promise<RuntimeSession>;
+}
+
+export function floatTensor(dims: readonly number[], data: Float32Array): Tensor {
+  return { type: 'float32', dims, data };
+}
+export function int64Tensor(dims: readonly number[], values: readonly number[]): Tensor {
+  return { type: 'int64', dims, data: BigInt64Array.from(values, BigInt) };
+}
+export function int32Tensor(dims: readonly number[], values: readonly number[]): Tensor {
+  return { type: 'int32', dims, data: Int32Array.from(values) };
+}

@@ -1,0 +1,4 @@
+export * from './cost.js';
+export * from './genome.js';
+export * from './presets.js';
+export * from './search-space.js';
