@@ -1,0 +1,3 @@
+export * from './content-store.js';
+export * from './file-source.js';
+export * from './runtime.js';

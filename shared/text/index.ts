@@ -1,0 +1,3 @@
+export * from './encode-row.js';
+export * from './rows.js';
+export * from './tokenizer.js';

@@ -1,0 +1,43 @@
+import { type ModelShape, type ModuleName, moduleDims, moduleNames } from '../graph/model-shape.js';
+import { encodeTensorFile, type TensorToWrite } from './encode-tensor-file.js';
+
+/** LoRA factors of one module in adapter layout: A [rankMax, in], B [rankMax, out], FFN sides sorted. */
+export interface AdapterFactors {
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+}
+
+/**
+ * A super-adapter file, F32 and page-aligned. A module is there in every layer or in none.
+ * @param adapter.factors by layer, then by module
+ */
+export function encodeAdapterFile(adapter: {
+  readonly shape: ModelShape;
+  readonly baseDigest: string;
+  readonly ffnOrderDigest: string;
+  readonly rankMax: number;
+  readonly alpha: number;
+  readonly factors: readonly Readonly<Partial<Record<ModuleName, AdapterFactors>>>[];
+}): Uint8Array {
+  const tensors: TensorToWrite[] = [];
+  adapter.factors.forEach((modules, layer) => {
+    for (const module of moduleNames) {
+      const factors = modules[module];
+      if (!factors) continue;
+      const [input, output] = moduleDims(adapter.shape, module);
+      const name = `layers.${layer}.${module}`;
+      tensors.push({ name: `${name}.A`, dtype: 'F32', shape: [adapter.rankMax, input], data: factors.a });
+      tensors.push({ name: `${name}.B`, dtype: 'F32', shape: [adapter.rankMax, output], data: factors.b });
+    }
+  });
+  const metadata = {
+    format: 'fleetlora-adapter',
+    layoutVersion: '1',
+    shape: JSON.stringify(adapter.shape),
+    baseDigest: adapter.baseDigest,
+    ffnOrderDigest: adapter.ffnOrderDigest,
+    rankMax: String(adapter.rankMax),
+    alpha: String(adapter.alpha),
+  };
+  return encodeTensorFile(tensors, metadata, { alignment: 'page' });
+}
