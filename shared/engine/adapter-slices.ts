@@ -1,0 +1,60 @@
+import { groupOf, loraName } from '../graph/lora.js';
+import { type ModelShape, type ModuleName, moduleDims } from '../graph/model-shape.js';
+import { floatTensor, type Tensor } from '../runtime.js';
+import type { Genome } from '../space/genome.js';
+import { readAdapterFacts } from '../weights/adapter-facts.js';
+import type { AdapterFacts } from '../weights/package-plan.js';
+import { readFloats } from '../weights/read-values.js';
+import type { TensorFile } from '../weights/tensor-file.js';
+
+/** A super-adapter in memory, from which any candidate's factors are cut. */
+export interface AdapterFactorsInMemory {
+  readonly facts: AdapterFacts;
+  /** A factor cut to a candidate: [rank, columns]. Views where rows are whole, copies where not. */
+  slice(genome: Genome, layer: number, module: ModuleName, factor: 'A' | 'B'): { dims: [number, number]; data: Float32Array };
+  /** All factors of a candidate as graph inputs `layers.i.m.A|B`. */
+  feeds(genome: Genome): Record<string, Tensor>;
+}
+
+export async function loadAdapterFactors(file: TensorFile, shape: ModelShape): Promise<AdapterFactorsInMemory> {
+  const facts = readAdapterFacts(file);
+  const stored = new Map<string, Float32Array>();
+  for (let layer = 0; layer < shape.layers; layer++) {
+    for (const module of facts.modules) {
+      const [inDim, outDim] = moduleDims(shape, module);
+      const a = loraName(layer, module, 'A');
+      const b = loraName(layer, module, 'B');
+      stored.set(a, await readFloats(file, a, [facts.rankMax, inDim]));
+      stored.set(b, await readFloats(file, b, [facts.rankMax, outDim]));
+    }
+  }
+  const slice: AdapterFactorsInMemory['slice'] = (genome, layer, module, factor) => {
+    const genes = genome.layers[layer];
+    const data = stored.get(loraName(layer, module, factor)) as Float32Array;
+    const side = factor === 'A' ? 0 : 1;
+    const rank = genes?.ranks[groupOf[module]] ?? 0;
+    const storedColumns = moduleDims(shape, module)[side];
+    const columns = moduleDims(shape, module, genes?.width)[side];
+    if (columns === storedColumns) return { dims: [rank, columns], data: data.subarray(0, rank * columns) };
+    const cut = new Float32Array(rank * columns);
+    for (let row = 0; row < rank; row++)
+      cut.set(data.subarray(row * storedColumns, row * storedColumns + columns), row * columns);
+    return { dims: [rank, columns], data: cut };
+  };
+  return {
+    facts,
+    slice,
+    feeds(genome) {
+      const feeds: Record<string, Tensor> = {};
+      genome.layers.forEach((_, layer) => {
+        for (const module of facts.modules) {
+          for (const factor of ['A', 'B'] as const) {
+            const { dims, data } = slice(genome, layer, module, factor);
+            feeds[loraName(layer, module, factor)] = floatTensor(dims, data);
+          }
+        }
+      });
+      return feeds;
+    },
+  };
+}

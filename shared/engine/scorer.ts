@@ -1,0 +1,162 @@
+import { buildInferenceGraph } from '../graph/inference-graph.js';
+import type { WeightFile } from '../graph/graph-weights.js';
+import { readModelShape } from '../graph/model-shape.js';
+import { int32Tensor, int64Tensor, type Runtime, type RuntimeSession, type Tensor } from '../runtime.js';
+import type { Genome } from '../space/genome.js';
+import type { TokenRow } from '../text/encode-row.js';
+import { loadAdapterFactors } from './adapter-slices.js';
+import { type CandidateModel, resolveCandidate } from './candidate-model.js';
+
+/** Tokens of one graph run: large enough for full matrix speed, small enough for little memory. */
+const BATCH_TOKENS = 4096;
+/** Sessions kept, one a shape (the widths of all layers). */
+const KEPT_SESSIONS = 4;
+
+export interface RowScore {
+  /** Every target token, the stop token included, is the most likely one. */
+  readonly correct: boolean;
+  /** Negative log-likelihood of the targets, summed, nats. */
+  readonly nll: number;
+  readonly targets: number;
+}
+
+/** Scores candidates on rows under teacher forcing. One call at a time. */
+export interface Scorer {
+  /**
+   * Scores a candidate of the super-adapter; its form does not matter, since merged equals
+   * unmerged up to rounding. One session serves all ranks of a shape.
+   */
+  score(genome: Genome, rows: readonly TokenRow[], onProgress?: (done: number) => void): Promise<RowScore[]>;
+  /** Scores exactly what a device would run: for a merged or packaged model. */
+  scoreModel(model: CandidateModel, rows: readonly TokenRow[], onProgress?: (done: number) => void): Promise<RowScore[]>;
+  close(): Promise<void>;
+}
+
+export interface ScorerOptions {
+  readonly folder: string;
+  readonly base: WeightFile;
+  /** null: only plain bases and packages are scored. */
+  readonly adapter: WeightFile | null;
+  readonly threads: number;
+}
+
+export async function openScorer(runtime: Runtime, options: ScorerOptions): Promise<Scorer> {
+  const { folder, base, threads } = options;
+  const shape = readModelShape(base.file);
+  const factors = options.adapter ? await loadAdapterFactors(options.adapter.file, shape) : null;
+  const sessions = new Map<string, RuntimeSession>();
+
+  const sessionFor = async (genome: Genome): Promise<RuntimeSession> => {
+    const key = genome.layers.map((layer) => layer.width).join('.');
+    const kept = sessions.get(key);
+    if (kept) {
+      sessions.delete(key);
+      sessions.set(key, kept);
+      return kept;
+    }
+    const graph = buildInferenceGraph({
+      shape,
+      weights: { base, overlay: options.adapter },
+      genome,
+      lora: factors ? 'inputs' : 'none',
+      loraModules: factors?.facts.modules ?? [],
+      loraScale: factors ? factors.facts.alpha / factors.facts.rankMax : 1,
+      head: 'scores',
+      cachePositions: 0,
+    });
+    const session = await runtime.createSession(graph, { weightFolder: folder, threads, weights: 'mapped' });
+    sessions.set(key, session);
+    const [oldest] = sessions.keys();
+    if (sessions.size > KEPT_SESSIONS && oldest !== undefined) {
+      await sessions.get(oldest)?.release();
+      sessions.delete(oldest);
+    }
+    return session;
+  };
+
+  return {
+    score: async (genome, rows, onProgress) =>
+      scoreRows(await sessionFor(genome), rows, factors?.feeds(genome) ?? {}, onProgress),
+    async scoreModel(model, rows, onProgress) {
+      const graph = buildInferenceGraph({ ...resolveCandidate(model), head: 'scores', cachePositions: 0 });
+      const session = await runtime.createSession(graph, { weightFolder: model.folder, threads, weights: 'mapped' });
+      try {
+        return await scoreRows(session, rows, {}, onProgress);
+      } finally {
+        await session.release();
+      }
+    },
+    async close() {
+      for (const session of sessions.values()) await session.release();
+      sessions.clear();
+    },
+  };
+}
+
+/** Runs rows in batches of similar length and puts the scores back into the rows' order. */
+async function scoreRows(
+  session: RuntimeSession,
+  rows: readonly TokenRow[],
+  constantFeeds: Readonly<Record<string, Tensor>>,
+  onProgress?: (done: number) => void,
+): Promise<RowScore[]> {
+  const order = rows.map((_, index) => index).sort((a, b) => lengthOf(rows[b]) - lengthOf(rows[a]));
+  const scores: RowScore[] = new Array(rows.length);
+  for (let from = 0; from < order.length; ) {
+    const length = lengthOf(rows[order[from] as number]);
+    const batch = order.slice(from, from + Math.max(1, Math.floor(BATCH_TOKENS / length)));
+    const part = await scoreBatch(session, batch.map((index) => rows[index] as TokenRow), length, constantFeeds);
+    batch.forEach((index, i) => {
+      scores[index] = part[i] as RowScore;
+    });
+    from += batch.length;
+    onProgress?.(from);
+  }
+  return scores;
+}
+
+const lengthOf = (row: TokenRow | undefined): number => row?.ids.length ?? 1;
+
+async function scoreBatch(
+  session: RuntimeSession,
+  rows: readonly TokenRow[],
+  length: number,
+  constantFeeds: Readonly<Record<string, Tensor>>,
+): Promise<RowScore[]> {
+  const ids = new BigInt64Array(rows.length * length);
+  const positions: number[] = [];
+  const targets: number[] = [];
+  rows.forEach((row, r) => {
+    row.ids.forEach((id, i) => {
+      ids[r * length + i] = BigInt(id);
+      if (i < Math.max(1, row.targetStart)) return;
+      positions.push(r * length + i - 1);
+      targets.push(id);
+    });
+  });
+  const results = await session.run(
+    {
+      ...constantFeeds,
+      ids: { type: 'int64', dims: [rows.length, length], data: ids },
+      rows: int64Tensor([positions.length], positions),
+      targets: int64Tensor([targets.length], targets),
+      // Right padding comes after everything a causal model looks at, so every row may claim full length.
+      last: int32Tensor([rows.length], rows.map(() => length - 1)),
+      total: int32Tensor([1], [length]),
+    },
+    ['nll', 'best'],
+  );
+  const nll = results.nll?.data as Float32Array;
+  const best = results.best?.data as BigInt64Array;
+  let at = 0;
+  return rows.map((row) => {
+    const count = row.ids.length - Math.max(1, row.targetStart);
+    let sum = 0;
+    let correct = true;
+    for (const end = at + count; at < end; at++) {
+      sum += nll[at] as number;
+      if (Number(best[at]) !== targets[at]) correct = false;
+    }
+    return { correct, nll: sum, targets: count };
+  });
+}

@@ -1,0 +1,72 @@
+import { CodedError } from '../errors.js';
+import type { TensorFile } from '../weights/index.js';
+
+/** Sizes of a decoder-only Llama model. */
+export interface ModelShape {
+  readonly architecture: 'llama';
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+  /** Key/value heads; `heads` is a multiple of it (grouped-query attention). */
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly ffnWidth: number;
+  readonly vocab: number;
+  /** Rows of the rope tables: the longest sequence. */
+  readonly positions: number;
+  readonly rmsEpsilon: number;
+  readonly ropeTheta: number;
+  /** The output head is the embedding matrix. */
+  readonly tiedHead: boolean;
+}
+
+/** The linear modules of a layer, in the order they are computed. */
+export const moduleNames = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const;
+export type ModuleName = (typeof moduleNames)[number];
+
+/** [in, out] of a linear module at FFN width `width`. */
+export function moduleDims(shape: ModelShape, module: ModuleName, width = shape.ffnWidth): [number, number] {
+  const q = shape.heads * shape.headDim;
+  const kv = shape.kvHeads * shape.headDim;
+  switch (module) {
+    case 'q':
+      return [shape.hidden, q];
+    case 'k':
+    case 'v':
+      return [shape.hidden, kv];
+    case 'o':
+      return [q, shape.hidden];
+    case 'gate':
+    case 'up':
+      return [shape.hidden, width];
+    case 'down':
+      return [width, shape.hidden];
+  }
+}
+
+const positiveIntegers = ['layers', 'hidden', 'heads', 'kvHeads', 'headDim', 'ffnWidth', 'vocab', 'positions'] as const;
+
+/**
+ * The shape recorded in a weight file.
+ * @throws LAYOUT_VERSION when the file is of another layout, MODEL_CONFIG when the record is broken
+ */
+export function readModelShape(file: TensorFile): ModelShape {
+  const version = file.metadata.layoutVersion;
+  if (version !== '1')
+    throw new CodedError('LAYOUT_VERSION', `weight file has layout version ${version ?? 'none'}, wanted 1`);
+  let value: unknown;
+  try {
+    value = JSON.parse(file.metadata.shape ?? '');
+  } catch (cause) {
+    throw new CodedError('MODEL_CONFIG', 'weight file records no readable model shape', { cause });
+  }
+  const record = value as Record<string, unknown>;
+  if (record.architecture !== 'llama')
+    throw new CodedError('UNSUPPORTED_ARCHITECTURE', `weight file is for "${String(record.architecture)}", wanted "llama"`);
+  for (const key of positiveIntegers) {
+    const found = record[key];
+    if (!Number.isInteger(found) || (found as number) < 1 || (found as number) > 2 ** 24)
+      throw new CodedError('MODEL_CONFIG', `weight file records ${key} = ${String(found)}, wanted a positive integer`);
+  }
+  return value as ModelShape;
+}
