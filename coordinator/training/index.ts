@@ -1,0 +1,11 @@
+export * from './adam-w.js';
+export * from './batches.js';
+export * from './checkpoint.js';
+export * from './encode-adapter.js';
+export * from './lora-parameters.js';
+export type * from './ports.js';
+export * from './subnet-sampling.js';
+export * from './train-super-adapter.js';
+export * from './trainer.js';
+export * from './training-options.js';
+export * from './training-step.js';

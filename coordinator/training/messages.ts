@@ -1,0 +1,27 @@
+import type { TrainingOptions } from '@fleetlora/shared/protocol';
+import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import type { TrainingProgress } from './train-super-adapter.js';
+
+/** What the coordinator tells its training process. */
+export type ToTrainingChild =
+  | {
+      readonly kind: 'start';
+      readonly contentFolder: string;
+      readonly baseDigest: string;
+      readonly tokenizerDigest: string;
+      readonly datasetDigest: string;
+      readonly space: SearchSpaceFile;
+      readonly options: TrainingOptions;
+      /** Read at the start when it exists, replaced at every checkpoint. */
+      readonly checkpointPath: string;
+      /** Where the trained adapter file is left. */
+      readonly resultPath: string;
+    }
+  | { readonly kind: 'stop' };
+
+/** What the training process answers. `stopped` means that a checkpoint was left. */
+export type FromTrainingChild =
+  | { readonly kind: 'progress'; readonly progress: TrainingProgress }
+  | { readonly kind: 'finished' }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string };

@@ -1,0 +1,178 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from '@fleetlora/shared/clock';
+import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import type { Adapter, Base, Dataset, Training, TrainingStart } from '@fleetlora/shared/protocol';
+import { bindSearchSpace, type SearchSpaceFile, parseSearchSpace } from '@fleetlora/shared/space';
+import type { FromTrainingChild, ToTrainingChild } from './messages.js';
+import type { TrainingRecord, TrainingRepository } from './ports.js';
+import { defaultTrainingOptions } from './training-options.js';
+
+/** What a trainer needs of the catalog. */
+export interface TrainingCatalog {
+  findBase(idOrName: string): Promise<Base>;
+  findDataset(idOrName: string): Promise<Dataset>;
+  listAdapters(): Promise<Adapter[]>;
+  registerAdapter(name: string, baseId: string, adapterFile: Uint8Array, space: SearchSpaceFile): Promise<Adapter>;
+}
+
+/** Training runs, each in a process of its own; `show` and `stop` take an id or a name. */
+export interface Trainer {
+  /** @throws NOT_FOUND, ALREADY_EXISTS, SPACE_INVALID */
+  start(request: TrainingStart): Promise<Training>;
+  list(): Promise<Training[]>;
+  show(idOrName: string): Promise<Training>;
+  /** Ends a run at its next step; its last checkpoint stays. */
+  stop(idOrName: string): Promise<Training>;
+  /** Takes up the runs a stopped or killed coordinator left, each from its last checkpoint. */
+  resume(): Promise<void>;
+  /** Ends the processes; the runs stay `running` in the store, for `resume`. */
+  close(): Promise<void>;
+}
+
+export interface TrainerOptions {
+  readonly catalog: TrainingCatalog;
+  readonly repository: TrainingRepository;
+  readonly contentFolder: string;
+  /** Holds one folder a run with its checkpoint. */
+  readonly trainingFolder: string;
+  readonly clock: Clock;
+  readonly newId: (prefix: string) => string;
+}
+
+/**
+ * Invariant: a run's record is `running` from before its process starts until its adapter is in
+ * the catalog, so that a crash at any moment leaves a run that `resume` can finish.
+ */
+export function createTrainer(options: TrainerOptions): Trainer {
+  const { catalog, repository, clock } = options;
+  const live = new Map<string, { record: TrainingRecord; child: ChildProcess }>();
+  let closing = false;
+
+  const find = async (idOrName: string): Promise<TrainingRecord> => {
+    const stored = await repository.findTraining(idOrName);
+    if (!stored) throw new CodedError('NOT_FOUND', `no training has the id or name "${idOrName}"`);
+    return live.get(stored.id)?.record ?? stored;
+  };
+
+  const end = async (record: TrainingRecord, changes: Partial<TrainingRecord>): Promise<void> => {
+    live.delete(record.id);
+    await repository.updateTraining({ ...record, etaSeconds: null, ...changes });
+  };
+
+  const finish = async (record: TrainingRecord, resultPath: string): Promise<void> => {
+    // A crash after the adapter was recorded and before the run was: the adapter is found by name.
+    const known = (await catalog.listAdapters()).find((adapter) => adapter.name === record.name);
+    const adapter = known ?? (await catalog.registerAdapter(record.name, record.baseId, await readFile(resultPath), record.space));
+    await end(record, { state: 'finished', step: record.options.steps, adapterId: adapter.id });
+    await rm(join(options.trainingFolder, record.id), { recursive: true, force: true });
+  };
+
+  const launch = async (record: TrainingRecord): Promise<void> => {
+    const base = await catalog.findBase(record.baseId);
+    const dataset = await catalog.findDataset(record.datasetId);
+    const folder = join(options.trainingFolder, record.id);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const resultPath = join(folder, 'adapter.safetensors');
+    const child = fork(fileURLToPath(new URL('./training-child.js', import.meta.url)), { serialization: 'advanced' });
+    live.set(record.id, { record, child });
+    let ended = false;
+    const settle = (work: Promise<void>): void => {
+      ended = true;
+      work.catch((error: unknown) => end(record, { state: 'failed', error: messageOf(error) }));
+    };
+    child.on('message', (message: FromTrainingChild) => {
+      const current = live.get(record.id)?.record ?? record;
+      if (message.kind === 'progress') {
+        const { step, loss, tokensPerSecond, etaSeconds } = message.progress;
+        const next = { ...current, step, loss, tokensPerSecond, etaSeconds };
+        live.set(record.id, { record: next, child });
+        if (step % record.options.checkpointEverySteps === 0) void repository.updateTraining(next);
+      } else if (message.kind === 'finished') settle(finish(current, resultPath));
+      else if (message.kind === 'stopped') settle(end(current, { state: 'stopped' }));
+      else settle(end(current, { state: 'failed', error: `${message.code}: ${message.message}` }));
+    });
+    child.once('exit', (code, signal) => {
+      if (ended || closing) return;
+      const current = live.get(record.id)?.record ?? record;
+      settle(end(current, { state: 'failed', error: `training process ended with ${signal ?? `code ${code}`}; its last checkpoint stays` }));
+    });
+    const start: ToTrainingChild = {
+      kind: 'start',
+      contentFolder: options.contentFolder,
+      baseDigest: base.digest,
+      tokenizerDigest: base.tokenizerDigest,
+      datasetDigest: dataset.digest,
+      space: record.space,
+      options: record.options,
+      checkpointPath: join(folder, 'checkpoint.safetensors'),
+      resultPath,
+    };
+    child.send(start);
+  };
+
+  return {
+    async start(request) {
+      const base = await catalog.findBase(request.base);
+      const dataset = await catalog.findDataset(request.dataset);
+      const space = parseSearchSpace(request.space);
+      bindSearchSpace(space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
+      if ((await catalog.listAdapters()).some((adapter) => adapter.name === request.name))
+        throw new CodedError('ALREADY_EXISTS', `an adapter named "${request.name}" exists already`);
+      const record: TrainingRecord = {
+        id: options.newId('trn'),
+        name: request.name,
+        baseId: base.id,
+        datasetId: dataset.id,
+        state: 'running',
+        space,
+        options: { ...defaultTrainingOptions, ...request.options },
+        step: 0,
+        loss: null,
+        tokensPerSecond: null,
+        etaSeconds: null,
+        adapterId: null,
+        error: null,
+        createdAtMs: clock.nowMs(),
+      };
+      await repository.insertTraining(record);
+      await launch(record);
+      return toTraining(record);
+    },
+    async list() {
+      const records = await repository.listTrainings();
+      return records.map((stored) => toTraining(live.get(stored.id)?.record ?? stored));
+    },
+    show: async (idOrName) => toTraining(await find(idOrName)),
+    async stop(idOrName) {
+      const record = await find(idOrName);
+      const running = live.get(record.id);
+      if (!running) throw new CodedError('STATE_CONFLICT', `training "${record.name}" is ${record.state}, not running`);
+      running.child.send({ kind: 'stop' } satisfies ToTrainingChild);
+      return toTraining(record);
+    },
+    async resume() {
+      for (const record of await repository.listTrainings()) {
+        if (record.state === 'running' && !live.has(record.id)) await launch(record);
+      }
+    },
+    async close() {
+      closing = true;
+      await Promise.all(
+        [...live.values()].map(({ child }) => {
+          const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+          child.kill('SIGTERM');
+          return child.exitCode === null && child.signalCode === null ? gone : undefined;
+        }),
+      );
+      live.clear();
+    },
+  };
+}
+
+/** The public part of a record. */
+function toTraining({ space: _space, ...training }: TrainingRecord): Training {
+  return training;
+}

@@ -1,0 +1,96 @@
+/** Entry of a training process: one run, then it ends. It also ends when its coordinator does. */
+import { access, readFile } from 'node:fs/promises';
+import { setPriority } from 'node:os';
+import { systemClock } from '@fleetlora/shared/clock';
+import { isCoded, messageOf } from '@fleetlora/shared/errors';
+import { readModelShape } from '@fleetlora/shared/graph';
+import { createFileContentStore, createNodeRuntime, openFileSource, writeFileDurably } from '@fleetlora/shared/node';
+import { bindSearchSpace } from '@fleetlora/shared/space';
+import { createTokenizer, encodeRow, parseRows } from '@fleetlora/shared/text';
+import { readTensorFile } from '@fleetlora/shared/weights';
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js';
+import { encodeAdapter } from './encode-adapter.js';
+import { createLoraParameters } from './lora-parameters.js';
+import type { FromTrainingChild, ToTrainingChild } from './messages.js';
+import { adaptedModules, trainSuperAdapter } from './train-super-adapter.js';
+
+/** Training gives way to the coordinator and to measurements on the same host. */
+const BACKGROUND_PRIORITY = 10;
+
+let stopAsked = false;
+const tell = (message: FromTrainingChild): void => {
+  if (process.connected) process.send?.(message);
+};
+
+process.on('disconnect', () => process.exit(0));
+process.on('message', (message: ToTrainingChild) => {
+  if (message.kind === 'stop') {
+    stopAsked = true;
+    return;
+  }
+  setPriority(BACKGROUND_PRIORITY);
+  train(message).then(
+    () => process.exit(0),
+    (error: unknown) => {
+      tell({ kind: 'failed', code: isCoded(error) ? error.code : 'BUG', message: messageOf(error) });
+      process.exitCode = 1;
+      process.disconnect?.();
+    },
+  );
+});
+
+async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<void> {
+  const { options } = job;
+  const store = await createFileContentStore(job.contentFolder);
+  const file = await readTensorFile(await store.open(job.baseDigest));
+  const shape = readModelShape(file);
+  const space = bindSearchSpace(job.space, { layerCount: shape.layers, ffnWidth: shape.ffnWidth });
+  const tokenizer = createTokenizer(JSON.parse(await readFile(store.pathOf(job.tokenizerDigest), 'utf8')));
+  const [stopId = 0] = JSON.parse(file.metadata.stopIds ?? '[0]') as number[];
+  const text = await readFile(store.pathOf(job.datasetDigest), 'utf8');
+  const rows = parseRows(text).map((row) => encodeRow(tokenizer, row, { stopId, maxTokens: options.maxTokens }));
+
+  const parameterCount = createLoraParameters(shape, space.file.rankMax, adaptedModules(space)).values.length;
+  const { parameters, step } = await trainSuperAdapter(
+    createNodeRuntime(),
+    systemClock,
+    {
+      shape,
+      base: { fileName: job.baseDigest, file },
+      weightFolder: job.contentFolder,
+      space,
+      rows,
+      options,
+      checkpoint: await loadCheckpoint(job.checkpointPath, parameterCount),
+    },
+    {
+      onProgress: (progress) => tell({ kind: 'progress', progress }),
+      onCheckpoint: (checkpoint) => writeFileDurably(job.checkpointPath, encodeCheckpoint(checkpoint)),
+      shouldStop: () => stopAsked,
+    },
+  );
+  if (step < options.steps) {
+    tell({ kind: 'stopped' });
+    return;
+  }
+  const header = {
+    shape,
+    baseDigest: job.baseDigest,
+    ffnOrderDigest: file.metadata.ffnOrderDigest ?? '',
+    rankMax: space.file.rankMax,
+    alpha: space.file.alpha,
+  };
+  await writeFileDurably(job.resultPath, encodeAdapter(parameters, header));
+  tell({ kind: 'finished' });
+}
+
+async function loadCheckpoint(path: string, parameterCount: number): Promise<Checkpoint | null> {
+  const exists = await access(path).then(() => true, () => false);
+  if (!exists) return null;
+  const source = await openFileSource(path);
+  try {
+    return await decodeCheckpoint(await readTensorFile(source), parameterCount);
+  } finally {
+    await source.close();
+  }
+}
