@@ -1,0 +1,184 @@
+import type { Clock } from '@fleetlora/shared/clock';
+import { CodedError } from '@fleetlora/shared/errors';
+import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
+import type { FileContentStore } from '@fleetlora/shared/node';
+import type {
+  Adapter,
+  AdapterImport,
+  Base,
+  BaseImport,
+  Dataset,
+  DatasetImport,
+} from '@fleetlora/shared/protocol';
+import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import type { TextRow } from '@fleetlora/shared/text';
+import {
+  type AdapterFacts,
+  bufferSource,
+  readAdapterFacts,
+  readTensorFile,
+  type TensorFile,
+} from '@fleetlora/shared/weights';
+import { checkSpace, defaultSpace } from './adapter-space.js';
+import type { CatalogRepository, NewId } from './ports.js';
+import { readRowsFile } from './read-rows.js';
+import { createModelWorkshop } from './run-model-work.js';
+import { withTensorFile } from './stored-files.js';
+
+/** Bases, super-adapters and data sets. `find…` take an id or a name and throw NOT_FOUND. */
+export interface Catalog {
+  /** Lays uploaded Hugging Face files out as a base. @throws the errors of layBase, ALREADY_EXISTS */
+  importBase(request: BaseImport): Promise<Base>;
+  listBases(): Promise<Base[]>;
+  findBase(idOrName: string): Promise<Base>;
+  /** Imports a PEFT LoRA as super-adapter. @throws ADAPTER_OTHER_BASE, ADAPTER_CONFIG, SPACE_INVALID */
+  importAdapter(request: AdapterImport): Promise<Adapter>;
+  /** Records a super-adapter file made by training, with its PEFT export. */
+  registerAdapter(
+    name: string,
+    baseId: string,
+    adapterFile: Uint8Array,
+    space: SearchSpaceFile,
+  ): Promise<Adapter>;
+  listAdapters(): Promise<Adapter[]>;
+  findAdapter(idOrName: string): Promise<Adapter>;
+  /** Records an uploaded JSONL file after reading every line of it. @throws DATA_LINE, DATA_EMPTY */
+  importDataset(request: DatasetImport): Promise<Dataset>;
+  listDatasets(): Promise<Dataset[]>;
+  findDataset(idOrName: string): Promise<Dataset>;
+  readRows(dataset: Pick<Dataset, 'digest'>): Promise<TextRow[]>;
+  /** Ends running imports; nothing half-made is recorded. */
+  close(): Promise<void>;
+}
+
+/**
+ * @param options.repository records; a record is inserted only after its files are stored, so a
+ *   crash leaves at worst a file nobody names
+ */
+export function createCatalog(options: {
+  readonly store: FileContentStore;
+  readonly repository: CatalogRepository;
+  readonly clock: Clock;
+  readonly newId: NewId;
+}): Catalog {
+  const { store, repository, clock, newId } = options;
+  const workshop = createModelWorkshop(store.folder);
+
+  const findBase = async (idOrName: string): Promise<Base> =>
+    required(await repository.findBase(idOrName), 'base', idOrName);
+  const requireStored = async (digest: string, what: string): Promise<void> => {
+    if (!(await store.has(digest)))
+      throw new CodedError('NOT_FOUND', `${what} with digest ${digest} was not uploaded`);
+  };
+  const requireFiles = async (
+    files: Readonly<Record<string, string>>,
+    wanted: readonly string[],
+  ): Promise<void> => {
+    const missing = wanted.find((name) => files[name] === undefined);
+    if (missing !== undefined)
+      throw new CodedError(
+        'BAD_REQUEST',
+        `"${missing}" is missing among ${Object.keys(files).join(', ') || 'no files'}; wanted ${wanted.join(', ')}`,
+      );
+    for (const [name, digest] of Object.entries(files)) await requireStored(digest, name);
+  };
+  const inspectAdapter = (file: TensorFile, base: Base): { facts: AdapterFacts; shape: ModelShape } => {
+    if (file.metadata.baseDigest !== base.digest)
+      throw new CodedError(
+        'ADAPTER_OTHER_BASE',
+        `adapter file is for base ${file.metadata.baseDigest ?? 'unknown'}, "${base.name}" is ${base.digest}`,
+      );
+    return { facts: readAdapterFacts(file), shape: readModelShape(file) };
+  };
+  const recordAdapter = async (
+    record: Pick<Adapter, 'name' | 'baseId' | 'digest' | 'bytes' | 'space' | 'files'>,
+    facts: AdapterFacts,
+  ): Promise<Adapter> => {
+    const adapter: Adapter = {
+      id: newId('adp'),
+      ...record,
+      rankMax: facts.rankMax,
+      alpha: facts.alpha,
+      createdAtMs: clock.nowMs(),
+    };
+    await repository.insertAdapter(adapter);
+    return adapter;
+  };
+
+  return {
+    async importBase({ name, files }) {
+      refuseTaken(await repository.findBase(name), 'base', name);
+      await requireFiles(files, ['config.json', 'model.safetensors', 'tokenizer.json']);
+      const tokenizerDigest = files['tokenizer.json'] as string;
+      const laid = await workshop.run({
+        kind: 'layBase',
+        configDigest: files['config.json'] as string,
+        weightsDigest: files['model.safetensors'] as string,
+        tokenizerDigest,
+        generationDigest: files['generation_config.json'] ?? null,
+      });
+      const base: Base = { id: newId('base'), name, ...laid, tokenizerDigest, createdAtMs: clock.nowMs() };
+      await repository.insertBase(base);
+      return base;
+    },
+    listBases: () => repository.listBases(),
+    findBase,
+
+    async importAdapter({ name, base: baseName, files, space }) {
+      refuseTaken(await repository.findAdapter(name), 'adapter', name);
+      await requireFiles(files, ['adapter_config.json', 'adapter_model.safetensors']);
+      const base = await findBase(baseName);
+      const { digest, bytes } = await workshop.run({
+        kind: 'readPeft',
+        baseDigest: base.digest,
+        configDigest: files['adapter_config.json'] as string,
+        weightsDigest: files['adapter_model.safetensors'] as string,
+        orderDigest: files['channel_order.json'] ?? null,
+      });
+      const { facts, shape } = await withTensorFile(store, digest, async (file) =>
+        inspectAdapter(file, base),
+      );
+      const checked = checkSpace(space ?? defaultSpace(facts, shape), facts, shape);
+      return recordAdapter({ name, baseId: base.id, digest, bytes, space: checked, files }, facts);
+    },
+    async registerAdapter(name, baseId, adapterFile, space) {
+      refuseTaken(await repository.findAdapter(name), 'adapter', name);
+      const base = await findBase(baseId);
+      const { facts, shape } = inspectAdapter(await readTensorFile(bufferSource(adapterFile)), base);
+      const checked = checkSpace(space, facts, shape);
+      const { digest, files } = await workshop.run({
+        kind: 'writePeft',
+        baseDigest: base.digest,
+        adapterFile,
+      });
+      const record = { name, baseId: base.id, digest, bytes: adapterFile.length, space: checked, files };
+      return recordAdapter(record, facts);
+    },
+    listAdapters: () => repository.listAdapters(),
+    findAdapter: async (idOrName) => required(await repository.findAdapter(idOrName), 'adapter', idOrName),
+
+    async importDataset({ name, digest }) {
+      refuseTaken(await repository.findDataset(name), 'data set', name);
+      await requireStored(digest, 'data file');
+      const { length: rows } = await readRowsFile(store.pathOf(digest));
+      const dataset: Dataset = { id: newId('data'), name, digest, rows, createdAtMs: clock.nowMs() };
+      await repository.insertDataset(dataset);
+      return dataset;
+    },
+    listDatasets: () => repository.listDatasets(),
+    findDataset: async (idOrName) => required(await repository.findDataset(idOrName), 'data set', idOrName),
+    readRows: ({ digest }) => readRowsFile(store.pathOf(digest)),
+
+    close: () => workshop.close(),
+  };
+}
+
+function required<T>(found: T | null, kind: string, idOrName: string): T {
+  if (found === null) throw new CodedError('NOT_FOUND', `no ${kind} has the id or name "${idOrName}"`);
+  return found;
+}
+
+/** Before the work, so that seconds are not spent on a name that is taken; the insert decides. */
+function refuseTaken(found: unknown, kind: string, name: string): void {
+  if (found !== null) throw new CodedError('ALREADY_EXISTS', `a ${kind} named "${name}" exists already`);
+}

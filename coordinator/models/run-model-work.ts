@@ -1,0 +1,62 @@
+import { Worker } from 'node:worker_threads';
+import { CodedError, type ErrorCode, errorTable } from '@fleetlora/shared/errors';
+import type { ModelWork, ModelWorkAnswer, ModelWorkResults } from './model-work.js';
+
+export interface ModelWorkshop {
+  /** Result of a piece of work; rejects with the CodedError it ended with. */
+  run<W extends ModelWork>(work: W): Promise<ModelWorkResults[W['kind']]>;
+  /** Ends the piece in hand and refuses the waiting ones. */
+  close(): Promise<void>;
+}
+
+/**
+ * Runs model work in worker threads over one content folder.
+ * Invariant: at most one thread runs, because each may hold a whole model in memory.
+ */
+export function createModelWorkshop(folder: string): ModelWorkshop {
+  let tail: Promise<unknown> = Promise.resolve();
+  let running: Worker | null = null;
+  let closed = false;
+
+  const start = (work: ModelWork): Promise<ModelWorkAnswer> =>
+    new Promise((resolve, reject) => {
+      if (closed) {
+        reject(
+          new CodedError('STATE_CONFLICT', `the coordinator is stopping, "${work.kind}" was not started`),
+        );
+        return;
+      }
+      const worker = new Worker(new URL('./model-worker.js', import.meta.url), {
+        workerData: { folder, work },
+      });
+      running = worker;
+      worker.once('message', resolve);
+      worker.once('error', reject);
+      worker.once('exit', (exitCode) => {
+        running = null;
+        // A promise settles once: this counts only when the thread ended without an answer.
+        reject(
+          new CodedError('CHILD_FAILED', `the thread of "${work.kind}" ended with ${exitCode} and no answer`),
+        );
+      });
+    });
+
+  return {
+    run<W extends ModelWork>(work: W): Promise<ModelWorkResults[W['kind']]> {
+      const answer = tail.then(() => start(work));
+      tail = answer.catch(() => undefined);
+      return answer.then((value) => {
+        if (!value.ok) throw new CodedError(toErrorCode(value.code), value.message);
+        return value.result as ModelWorkResults[W['kind']];
+      });
+    },
+    async close() {
+      closed = true;
+      await running?.terminate();
+    },
+  };
+}
+
+function toErrorCode(code: string): ErrorCode {
+  return Object.hasOwn(errorTable, code) ? (code as ErrorCode) : 'BUG';
+}
