@@ -1,0 +1,201 @@
+import type { Clock } from '@fleetlora/shared/clock';
+import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import type { Front, Search, SearchStart, Trial } from '@fleetlora/shared/protocol';
+import { bindSearchSpace } from '@fleetlora/shared/space';
+import { checkSearchStart } from './check-search-start.js';
+import { type CampaignLog, createDriver } from './create-driver.js';
+import type {
+  CampaignEvaluation,
+  CampaignFleet,
+  CampaignModels,
+  CampaignRepository,
+  StoredSearch,
+  StoredTrial,
+} from './ports.js';
+import { createSearchRun, type SearchContent, type SearchRun } from './search-run.js';
+import { reportedStage, summarizeFront } from './summarize-front.js';
+
+/** Downloads of base and super-adapter before a device's first job count in. */
+const JOB_TIMEOUT_MS = 15 * 60_000;
+
+export interface Campaign {
+  /**
+   * Starts a search and returns it.
+   * @throws NOT_FOUND (adapter, data set), ALREADY_EXISTS (name), BAD_REQUEST (constraint, rows),
+   *   SPACE_INVALID (the space does not fit the adapter or the model)
+   */
+  start(spec: SearchStart): Promise<Search>;
+  list(): Promise<Search[]>;
+  /** @throws NOT_FOUND, as do the next three */
+  show(idOrName: string): Promise<Search>;
+  trials(idOrName: string): Promise<Trial[]>;
+  /** The front so far, or the final one. */
+  front(idOrName: string): Promise<Front>;
+  /** Ends a search early and cancels its jobs. @throws STATE_CONFLICT when it is over */
+  stop(idOrName: string): Promise<Search>;
+  /** Takes up the searches that were running when the process ended. Called once, at the start. */
+  resume(): Promise<void>;
+  /** Stops acting; searches go on at the next `resume`. */
+  close(): Promise<void>;
+}
+
+export interface CampaignOptions {
+  readonly repository: CampaignRepository;
+  readonly fleet: CampaignFleet;
+  readonly evaluation: CampaignEvaluation;
+  readonly models: CampaignModels;
+  readonly clock: Clock;
+  /** Makes ids such as srch_… and trl_… from their prefix. */
+  readonly newId: (prefix: string) => string;
+  /** Boot id of this machine, "" when it cannot be told. */
+  readonly hostBootId: string;
+  readonly jobTimeoutMs?: number;
+  readonly log?: CampaignLog;
+}
+
+/** Starts, shows, stops and resumes searches; a driver runs them. */
+export function createCampaign(options: CampaignOptions): Campaign {
+  const { repository, fleet, evaluation, models, clock, newId } = options;
+  const timeoutMs = options.jobTimeoutMs ?? JOB_TIMEOUT_MS;
+  const driver = createDriver({
+    fleet,
+    evaluation,
+    timeoutMs,
+    hostBootId: options.hostBootId,
+    log: options.log,
+  });
+  const { exclusive } = driver;
+
+  async function load(search: StoredSearch): Promise<SearchRun> {
+    const adapter = await models.findAdapter(search.adapterId);
+    const base = await models.findBase(adapter.baseId);
+    const dataset = await models.findDataset(search.datasetId);
+    const content: SearchContent = {
+      baseDigest: base.digest,
+      adapterDigest: adapter.digest,
+      datasetDigest: dataset.digest,
+      tokenizerDigest: base.tokenizerDigest,
+    };
+    const space = bindSearchSpace(search.space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
+    const trials = await repository.listTrials(search.id);
+    const run = createSearchRun({ search, trials }, space, content, { repository, clock, newId });
+    const pending = trials.filter((trial) => trial.toldSequence === null).map((trial) => trial.id);
+    for (const job of pending.length > 0 ? await fleet.jobsOfTrials(pending) : []) {
+      if (job.end) {
+        await run.jobEnded(job);
+      } else {
+        driver.measures(job.bootId, job.jobId);
+        await run.jobStarted(job.trialId, job.jobId, job.deviceId);
+      }
+    }
+    return run;
+  }
+
+  async function find(idOrName: string): Promise<StoredSearch> {
+    const search = await repository.findSearch(idOrName);
+    if (!search) throw new CodedError('NOT_FOUND', `there is no search "${idOrName}"`);
+    return search;
+  }
+
+  async function present(search: StoredSearch): Promise<Search> {
+    const counts = await repository.countTrials(search.id);
+    const { id, name, state, spec, adapterId, spaceSize, reason, createdAtMs } = search;
+    return {
+      id,
+      name,
+      state,
+      spec,
+      adapterId,
+      spaceSize,
+      reason,
+      createdAtMs,
+      finishedTrials: counts.finished ?? 0,
+      infeasibleTrials: (counts.infeasible ?? 0) + (counts.failed ?? 0),
+      pendingTrials: counts.pending ?? 0,
+      elapsedSeconds: Math.max(0, (search.endedAtMs ?? clock.nowMs()) - createdAtMs) / 1000,
+    };
+  }
+
+  return {
+    start: (spec) =>
+      exclusive(async () => {
+        const { adapter, dataset, space } = await checkSearchStart(spec, models);
+        const search: StoredSearch = {
+          id: newId('srch'),
+          name: spec.name,
+          state: 'running',
+          spec,
+          adapterId: adapter.id,
+          datasetId: dataset.id,
+          space: space.file,
+          spaceSize: space.size,
+          reason: null,
+          chosenTrialId: null,
+          chosenReason: null,
+          createdAtMs: clock.nowMs(),
+          endedAtMs: null,
+        };
+        await repository.insertSearch(search);
+        driver.add(await load(search));
+        return present(search);
+      }),
+    async list() {
+      return Promise.all((await repository.listSearches()).map(present));
+    },
+    async show(idOrName) {
+      return present(await find(idOrName));
+    },
+    async trials(idOrName) {
+      return (await repository.listTrials((await find(idOrName)).id)).map(publish);
+    },
+    async front(idOrName) {
+      const search = await find(idOrName);
+      const trials = (await repository.listTrials(search.id)).map(publish);
+      const { points, baselines, choice } = summarizeFront(
+        search.spec,
+        trials,
+        reportedStage(search.spec, search.state),
+      );
+      return {
+        searchId: search.id,
+        state: search.state,
+        points: [...points],
+        baselines: [...baselines],
+        chosenTrialId: search.chosenReason === null ? choice.id : search.chosenTrialId,
+        chosenReason: search.chosenReason ?? choice.reason,
+      };
+    },
+    stop: (idOrName) =>
+      exclusive(async () => {
+        const search = await find(idOrName);
+        const run = driver.find(search.id);
+        if (!run)
+          throw new CodedError(
+            'STATE_CONFLICT',
+            `search "${search.name}" is ${search.state}, wanted a running one`,
+          );
+        await driver.end(run, 'stopped', 'stopped on request');
+        return present(run.search);
+      }),
+    async resume() {
+      await exclusive(async () => {
+        for (const search of await repository.listUnfinishedSearches()) {
+          if (driver.find(search.id)) continue;
+          try {
+            driver.add(await load(search));
+          } catch (error) {
+            options.log?.error({ err: error, searchId: search.id }, 'search could not be resumed');
+            const reason = messageOf(error);
+            await repository.updateSearch(search.id, { state: 'failed', reason, endedAtMs: clock.nowMs() });
+          }
+        }
+      });
+    },
+    close: () => driver.close(),
+  };
+}
+
+/** The trial as the API shows it. */
+function publish({ searchId, askedSequence, toldSequence, createdAtMs, ...trial }: StoredTrial): Trial {
+  return trial;
+}

@@ -1,0 +1,143 @@
+/**
+ * What a campaign needs from the rest of the coordinator. The store implements the repository,
+ * the fleet hands out devices, the catalog resolves names, evaluation scores accuracy.
+ */
+import type {
+  Adapter,
+  Base,
+  Dataset,
+  MeasureJob,
+  Measurement,
+  Search,
+  Trial,
+} from '@fleetlora/shared/protocol';
+import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import type { RowScore, RowSet } from '../evaluation/index.js';
+
+export interface StoredSearch {
+  readonly id: string;
+  /** Unique among searches. */
+  readonly name: string;
+  readonly state: Search['state'];
+  readonly spec: Search['spec'];
+  readonly adapterId: string;
+  readonly datasetId: string;
+  /** The space file in force: the spec's, or else the adapter's at the start. */
+  readonly space: SearchSpaceFile;
+  readonly spaceSize: number;
+  readonly reason: string | null;
+  /** Set when the search ends. */
+  readonly chosenTrialId: string | null;
+  readonly chosenReason: string | null;
+  readonly createdAtMs: number;
+  readonly endedAtMs: number | null;
+}
+
+/**
+ * A trial row. `askedSequence` and `toldSequence` number the events between campaign and strategy
+ * within one search, without a gap: replaying them in order rebuilds the strategy's state exactly.
+ */
+export interface StoredTrial extends Trial {
+  readonly searchId: string;
+  readonly askedSequence: number;
+  /** Null until the strategy was told how the trial ended. */
+  readonly toldSequence: number | null;
+  readonly createdAtMs: number;
+}
+
+/** Every method is one transaction, durable when its promise resolves. */
+export interface CampaignRepository {
+  /** @throws ALREADY_EXISTS when the name is taken */
+  insertSearch(search: StoredSearch): Promise<void>;
+  updateSearch(
+    id: string,
+    change: Partial<Pick<StoredSearch, 'state' | 'reason' | 'chosenTrialId' | 'chosenReason' | 'endedAtMs'>>,
+  ): Promise<void>;
+  findSearch(idOrName: string): Promise<StoredSearch | null>;
+  /** Newest first. */
+  listSearches(): Promise<StoredSearch[]>;
+  /** Searches in state running or finalizing, oldest first. */
+  listUnfinishedSearches(): Promise<StoredSearch[]>;
+  insertTrial(trial: StoredTrial): Promise<void>;
+  updateTrial(
+    id: string,
+    change: Partial<
+      Pick<
+        StoredTrial,
+        'state' | 'deviceId' | 'score' | 'finalScore' | 'measurement' | 'reason' | 'toldSequence'
+      >
+    >,
+  ): Promise<void>;
+  /** By number, ascending. */
+  listTrials(searchId: string): Promise<StoredTrial[]>;
+  /** Trials of a search counted by state; a state without trials may be missing. */
+  countTrials(searchId: string): Promise<Partial<Record<Trial['state'], number>>>;
+}
+
+export interface IdleDevice {
+  readonly id: string;
+  /** "" when the device cannot tell. */
+  readonly bootId: string;
+}
+
+/** A job as the campaign sees it. `end` is null while the job is queued or with its device. */
+export interface TrialJob {
+  readonly jobId: string;
+  readonly searchId: string;
+  readonly trialId: string;
+  readonly deviceId: string;
+  readonly bootId: string;
+  readonly end: JobEnd | null;
+}
+
+export type JobEnd =
+  | { readonly outcome: 'measured'; readonly measurement: Measurement }
+  | {
+      readonly outcome: 'infeasible' | 'failed' | 'rejected' | 'canceled' | 'timedOut';
+      readonly reason: string;
+    };
+
+export interface JobSubmission {
+  readonly searchId: string;
+  readonly trialId: string;
+  readonly deviceId: string;
+  readonly body: Omit<MeasureJob, 'jobId'>;
+}
+
+export interface CampaignFleet {
+  /** Online devices of the class without an unfinished job, in a stable order. */
+  idleDevices(deviceClass: string): Promise<IdleDevice[]>;
+  /**
+   * Stores a job for the device and sends it; durable when the promise resolves (to the job id).
+   * A job always ends: `timedOut` comes even when its device never returns.
+   * @throws DEVICE_OFFLINE, STATE_CONFLICT (the device has an unfinished job): nothing was stored
+   */
+  submit(submission: JobSubmission): Promise<string>;
+  /** Ends an unfinished job as canceled and tells the device; harmless when it is over. */
+  cancel(jobId: string): Promise<void>;
+  /** Every job ever submitted for these trials, oldest first. */
+  jobsOfTrials(trialIds: readonly string[]): Promise<TrialJob[]>;
+  /** Calls the listener once a job's end is committed (`end` is not null). */
+  onJobEnded(listener: (job: TrialJob) => void): () => void;
+  /** Calls the listener when a device may have become idle: came online, or finished a job. */
+  onDevicesChanged(listener: () => void): () => void;
+}
+
+/** The catalog's look-ups. @throws NOT_FOUND */
+export interface CampaignModels {
+  findAdapter(idOrName: string): Promise<Adapter>;
+  findBase(idOrName: string): Promise<Base>;
+  findDataset(idOrName: string): Promise<Dataset>;
+}
+
+/** Scores a candidate on rows, in their order. Never blocks the event loop. */
+export interface CampaignEvaluation {
+  /** Requests worked on at the same time. */
+  readonly parallel: number;
+  score(request: {
+    readonly baseDigest: string;
+    readonly adapterDigest: string;
+    readonly genome: string;
+    readonly rows: RowSet;
+  }): Promise<RowScore[]>;
+}

@@ -1,0 +1,2 @@
+export * from './create-evaluation.js';
+export type * from './ports.js';

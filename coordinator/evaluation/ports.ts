@@ -1,0 +1,46 @@
+/** Types that travel between the coordinator and its evaluation threads. */
+import type { RowScore } from '@fleetlora/shared/engine';
+import type { ErrorCode } from '@fleetlora/shared/errors';
+import type { TokenRow } from '@fleetlora/shared/text';
+
+export type { RowScore, TokenRow };
+
+/**
+ * Rows named, not carried: the data set is shuffled with `seed` (null: kept in file order), then
+ * rows [skip, skip + take) are used. Each thread encodes a set once and keeps it.
+ */
+export interface RowSet {
+  readonly datasetDigest: string;
+  readonly tokenizerDigest: string;
+  readonly maxTokens: number;
+  readonly seed: number | null;
+  readonly skip: number;
+  readonly take: number;
+}
+
+export interface ScoreRequest {
+  readonly baseDigest: string;
+  readonly adapterDigest: string;
+  /** Canonical text. Its form does not matter, unless `exact` is given. */
+  readonly genome: string;
+  readonly rows: RowSet | readonly TokenRow[];
+  /**
+   * Digest of the candidate's expanded package: its fp16-rounded weights are scored as they lie
+   * in the file, instead of slices of the super-adapter.
+   */
+  readonly exact?: string;
+}
+
+/** Coordinator to thread. */
+export interface WorkerSettings {
+  readonly contentFolder: string;
+  readonly threads: number;
+}
+export interface WorkerRequest {
+  readonly id: number;
+  readonly request: ScoreRequest;
+}
+/** Thread to coordinator. */
+export type WorkerReply =
+  | { readonly id: number; readonly scores: RowScore[] }
+  | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };

@@ -1,0 +1,3 @@
+export * from './create-rollouts.js';
+export * from './plan-rollout.js';
+export type * from './ports.js';
