@@ -1,0 +1,3 @@
+export { postgresTables } from './postgres.js';
+export { sqliteTables } from './sqlite.js';
+export type { Tables } from './tables.js';
