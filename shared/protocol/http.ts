@@ -69,8 +69,8 @@ export const TrainingOptions = Type.Object(
     warmupSteps: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
     weightDecay: Type.Number({ minimum: 0, maximum: 1 }),
     clipNorm: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }),
-    sampling: Type.Enum(["uniform", "sandwich"]),
-    /** Random sub-networks a step beside max and min (sandwich), or alone (uniform). */
+    sampling: Type.Enum(["uniform", "sandwich", "rotation"]),
+    /** Random sub-networks a step beside max and min (sandwich), or alone (uniform); rotation has its own. */
     randomSubnets: Type.Integer({ minimum: 0, maximum: 16 }),
     maxTokens: Type.Integer({ minimum: 8, maximum: 8192 }),
     seed: Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }),

@@ -1,0 +1,3 @@
+export { createApiServer } from './api-server.js';
+export { receiveUpload } from './file-routes.js';
+export type * from './ports.js';

@@ -1,0 +1,37 @@
+import { Front, Search, SearchStart, Trial } from '@fleetlora/shared/protocol';
+import { Type } from 'typebox';
+import type { ApiDomains } from './ports.js';
+import { type ApiScope, answers, ByIdOrName, creates, routeOf } from './route.js';
+
+export function addSearchRoutes(api: ApiScope, { searches }: ApiDomains): void {
+  api.route({
+    ...routeOf('startSearch'),
+    schema: { summary: 'Start a search on a device class', body: SearchStart, response: creates(Search) },
+    handler: async ({ body }, reply) => reply.code(201).send(await searches.start(body)),
+  });
+  api.route({
+    ...routeOf('listSearches'),
+    schema: { summary: 'All searches', response: answers(Type.Array(Search)) },
+    handler: () => searches.list(),
+  });
+  api.route({
+    ...routeOf('showSearch'),
+    schema: { summary: 'One search and its progress', params: ByIdOrName, response: answers(Search) },
+    handler: ({ params }) => searches.show(params.id),
+  });
+  api.route({
+    ...routeOf('listTrials'),
+    schema: { summary: 'Every trial of a search', params: ByIdOrName, response: answers(Type.Array(Trial)) },
+    handler: ({ params }) => searches.trials(params.id),
+  });
+  api.route({
+    ...routeOf('showFront'),
+    schema: { summary: 'The Pareto front and the baselines', params: ByIdOrName, response: answers(Front) },
+    handler: ({ params }) => searches.front(params.id),
+  });
+  api.route({
+    ...routeOf('stopSearch'),
+    schema: { summary: 'Stop a search', params: ByIdOrName, response: answers(Search) },
+    handler: ({ params }) => searches.stop(params.id),
+  });
+}

@@ -1,0 +1,64 @@
+import type { Clock } from '@fleetlora/shared/clock';
+import type { Device, Message, UpKind } from '@fleetlora/shared/protocol';
+import type { CampaignFleet } from '../campaign/ports.js';
+import type { RolloutFleet } from '../rollout/ports.js';
+import { createCampaignFleet } from './campaign-fleet.js';
+import type { FleetContext, FleetLog } from './context.js';
+import { handleBirth } from './handle-birth.js';
+import { handleDeath } from './handle-death.js';
+import { handleReport } from './handle-report.js';
+import { handleResult } from './handle-result.js';
+import { createJobDeadlines } from './job-deadlines.js';
+import { createListeners } from './listeners.js';
+import type { Downlink, FleetStore } from './ports.js';
+import { createRolloutFleet } from './rollout-fleet.js';
+import { listDevices, showDevice } from './show-devices.js';
+
+export interface Fleet {
+  /** Nobody is online until their birth arrives: called once, before the broker listens. */
+  start(): Promise<void>;
+  /** Takes a checked message; what it says is committed when the promise resolves. */
+  receive<K extends UpKind>(deviceId: string, kind: K, message: Message<K>): Promise<void>;
+  /** Ends jobs whose time is up; called about once a second. */
+  checkDeadlines(): Promise<void>;
+  listDevices(): Promise<Device[]>;
+  /** @throws NOT_FOUND */
+  showDevice(idOrName: string): Promise<Device>;
+  readonly forCampaign: CampaignFleet;
+  readonly forRollout: RolloutFleet;
+}
+
+/** Devices, their presence and their jobs. */
+export function createFleet(options: {
+  store: FleetStore;
+  downlink: Downlink;
+  clock: Clock;
+  newId: (prefix: string) => string;
+  log: FleetLog;
+}): Fleet {
+  const { store, log } = options;
+  const onError = (error: unknown): void => log.error({ err: error }, 'a listener of the fleet failed');
+  const context: FleetContext = {
+    ...options,
+    jobEnded: createListeners(onError),
+    devicesChanged: createListeners(onError),
+    born: createListeners(onError),
+    reportHandlers: new Set(),
+  };
+  const handlers: { [K in UpKind]: (deviceId: string, message: Message<K>) => Promise<void> } = {
+    birth: (deviceId, message) => handleBirth(context, deviceId, message),
+    death: (deviceId, message) => handleDeath(context, deviceId, message),
+    result: (deviceId, message) => handleResult(context, deviceId, message),
+    report: (deviceId, message) => handleReport(context, deviceId, message),
+  };
+  const deadlines = createJobDeadlines(context);
+  return {
+    start: () => store.devices.markAllOffline(),
+    receive: (deviceId, kind, message) => handlers[kind](deviceId, message),
+    checkDeadlines: () => deadlines.check(),
+    listDevices: () => listDevices(store),
+    showDevice: (idOrName) => showDevice(store, idOrName),
+    forCampaign: createCampaignFleet(context),
+    forRollout: createRolloutFleet(context),
+  };
+}

@@ -1,0 +1,28 @@
+import { once } from 'node:events';
+import { isCoded, messageOf } from '@fleetlora/shared/errors';
+import { parseArguments, requireNode } from './config.js';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+try {
+  // Before anything that a too old Node could not even load.
+  requireNode(process.version);
+  const { readyJson, ...config } = parseArguments(process.argv.slice(2));
+  const { startCoordinator } = await import('./app.js');
+  const stopRequested = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  const { stop, ...running } = await startCoordinator(config);
+  if (readyJson) {
+    process.stdout.write(`${JSON.stringify({ ...running, dataFolder: config.dataFolder })}\n`);
+  } else {
+    process.stdout.write(
+      `coordinator ${running.url} (documentation ${running.url}/docs), ${running.mqttUrl}\n`,
+    );
+    if (running.adminToken !== null) process.stdout.write(`admin token ${running.adminToken} (shown once)\n`);
+  }
+  await stopRequested;
+  await stop();
+} catch (error) {
+  process.stderr.write(`${isCoded(error) ? `${error.code}: ` : ''}${messageOf(error)}\n`);
+  process.exitCode = isCoded(error, 'BAD_USAGE') ? EXIT_USAGE : EXIT_FAILED;
+}
