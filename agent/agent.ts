@@ -1,0 +1,278 @@
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '@fleetlora/shared/clock';
+import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import { createFileContentStore, createNodeRuntime } from '@fleetlora/shared/node';
+import type { Birth, MeasureJob, ReleaseManifest } from '@fleetlora/shared/protocol';
+import { createRandom } from '@fleetlora/shared/random';
+import { ulid } from 'ulid';
+import { type Artifacts, createArtifacts } from './artifacts/index.js';
+import { createTurns } from './child/index.js';
+import { type AgentConfig, agentVersion } from './config.js';
+import { lockFolder, openDataFolder, sweepScratch, writeJsonFile } from './folder/index.js';
+import {
+  createSessionKeeper,
+  loadOrCreateDeviceKey,
+  readDeviceFacts,
+  readDeviceRecord,
+} from './identity/index.js';
+import {
+  createInstaller,
+  expandPackageFile,
+  type InstalledRelease,
+  type InstallRecord,
+  openInstallStore,
+  verifyManifest,
+} from './install/index.js';
+import { openLink, openOutbox } from './link/index.js';
+import type { Log } from './log.js';
+import { createJobRunner, measureCandidate } from './measure/index.js';
+import { findBaseSource, releaseSource } from './model-sources.js';
+import {
+  createModelSlot,
+  createServingActivity,
+  type ModelProcess,
+  startCompletionServer,
+} from './serve/index.js';
+
+/** An agent that runs in this process. */
+export interface RunningAgent {
+  readonly deviceId: string;
+  /** Where this machine's programs find the completion door. */
+  readonly serveUrl: string;
+  status(): AgentStatus;
+  /** Tells the coordinator goodbye and ends all child processes. */
+  stop(): Promise<void>;
+}
+
+export interface AgentStatus {
+  readonly deviceId: string;
+  readonly version: string;
+  readonly connected: boolean;
+  readonly lastError: string | null;
+  readonly runningJobId: string | null;
+  /** Messages that the coordinator has not acknowledged. */
+  readonly waitingMessages: number;
+  readonly droppedMessages: number;
+  readonly installed: { readonly releaseId: string; readonly name: string; readonly number: number } | null;
+  readonly installingReleaseId: string | null;
+}
+
+/** Largest file that is read as a manifest: its text, escaped, and the signature around it. */
+const MAX_MANIFEST_BYTES = 2 * 1024 * 1024;
+
+/**
+ * Starts the agent of an enrolled data folder: takes the folder for itself, serves what is
+ * installed, and keeps the line to the coordinator.
+ * @throws STATE_CONFLICT when the folder is not enrolled, FOLDER_IN_USE, PORT_IN_USE
+ */
+export async function startAgent(config: AgentConfig, log: Log): Promise<RunningAgent> {
+  const folder = await openDataFolder(config.dataFolder);
+  const record = await readDeviceRecord(folder);
+  if (!record)
+    throw new CodedError(
+      'STATE_CONFLICT',
+      `${folder.root} belongs to no coordinator yet; run: fleetlora-agent enroll URL CODE --data ${folder.root}`,
+    );
+  const lock = await lockFolder(folder.lock);
+  const undo: (() => Promise<unknown>)[] = [lock.release];
+  try {
+    await sweepScratch(folder);
+    await sweepParts(folder.content);
+    const clock = systemClock;
+    const random = createRandom((clock.nowMs() ^ process.pid) >>> 0);
+    const newId = (prefix: string): string => `${prefix}_${ulid(clock.nowMs()).toLowerCase()}`;
+    const facts = await readDeviceFacts(agentVersion, createNodeRuntime());
+    const key = await loadOrCreateDeviceKey(folder.keyFile);
+    const session = createSessionKeeper({ ...record, key });
+    const store = await createFileContentStore(folder.content);
+    const artifacts = createArtifacts({ url: record.url, session, store, partialFolder: folder.partial });
+    const outbox = await openOutbox({
+      folder: folder.outbox,
+      newId,
+      onUnreadable: (path, error) =>
+        log.error({ path, reason: messageOf(error) }, 'an outbox file cannot be read'),
+    });
+    const installs = await openInstallStore(folder.installFile);
+    const turns = createTurns();
+    const activity = createServingActivity();
+
+    const sources = { store, artifacts, threads: config.serveThreads };
+    const slot = createModelSlot({
+      activity,
+      findBase: () => findBaseSource(sources, installs.record.baseDigest),
+      onRetireError: (error) =>
+        log.error({ reason: messageOf(error) }, 'an old model process did not end cleanly'),
+    });
+    undo.push(slot.close);
+
+    const server = await startCompletionServer({
+      port: config.servePort,
+      slot,
+      status: () => ({ ...status() }),
+      clock,
+      random,
+      newId,
+      log,
+    });
+    undo.push(server.close);
+
+    const runner = createJobRunner({
+      measure: (job, signal) =>
+        turns.take(async () => {
+          await fetchForJob(artifacts, job, signal);
+          if (installs.record.baseDigest !== job.baseDigest)
+            await installs.change({ baseDigest: job.baseDigest });
+          const files = { folder: store.folder, base: job.baseDigest, adapter: job.adapterDigest };
+          const scratch = join(folder.scratch, job.jobId);
+          const outcome = await measureCandidate({ ...job, ...files, scratch, signal }, { clock, activity });
+          log.info({ jobId: job.jobId, outcome: outcome.outcome }, 'a candidate was measured');
+          return outcome;
+        }),
+      deliver: (result) => link.send('result', result),
+      onError: (jobId, error) => log.error({ jobId, reason: messageOf(error) }, 'a result could not be kept'),
+    });
+
+    const installer = createInstaller<ModelProcess>({
+      store: installs,
+      fetch: (digest, signal) => artifacts.ensure(digest, { signal }),
+      readManifest: async (digest) =>
+        verifyManifest(await readManifestText(store.pathOf(digest)), record.releaseKey),
+      expand: (manifest, signal) => expandPackageFile(expansionOf(manifest, store.folder), signal),
+      load: (release) => releaseSource(sources, release).open(),
+      serve: (release, loaded) => {
+        slot.switchTo(releaseSource(sources, release), loaded);
+        link.announce();
+      },
+      discard: async (digests) => {
+        for (const digest of digests) await rm(store.pathOf(digest), { force: true });
+      },
+      report: async (report) => {
+        log.info({ ...report }, `release ${report.releaseId}: ${report.state}`);
+        await link.send('report', report);
+      },
+      exclusively: (work) => turns.take(work),
+      onError: (error) => log.error({ reason: messageOf(error) }, 'an installation ended without a report'),
+    });
+
+    const birth = (): Birth => ({
+      facts,
+      heldJobIds: [
+        ...runner.heldJobIds(),
+        ...outbox.entries().flatMap((entry) => (entry.kind === 'result' ? [entry.body.jobId] : [])),
+      ].slice(-MAX_HELD),
+      installedReleaseId: installs.record.installed?.releaseId ?? null,
+      serveUrl: server.url,
+    });
+
+    const { installed } = installs.record;
+    if (installed) serveInstalled(installed);
+
+    const link = openLink({
+      deviceId: record.deviceId,
+      mqttUrl: record.mqttUrl,
+      session,
+      outbox,
+      sessionFile: folder.sessionFile,
+      birth,
+      handlers: {
+        job: (job) => runner.submit(job),
+        cancel: ({ jobId }) => runner.cancel(jobId),
+        desired: (desired) => installer.want(desired),
+      },
+      newId,
+      clock,
+      random,
+      log,
+    });
+    undo.push(link.stop, installer.stop, runner.stop);
+    installer.resume();
+
+    await writeJsonFile(folder.endpointFile, { url: server.url, pid: process.pid });
+    undo.push(() => rm(folder.endpointFile, { force: true }));
+
+    /** Loads in the background; the first request waits for it, and tries again should it fail. */
+    function serveInstalled(release: InstalledRelease): void {
+      slot.switchTo(releaseSource(sources, release), null);
+      slot.load().catch((error: unknown) => {
+        log.error(
+          { releaseId: release.releaseId, reason: messageOf(error) },
+          'the installed release does not load',
+        );
+      });
+    }
+
+    function status(): AgentStatus {
+      const { connected, lastError, droppedMessages } = link.state();
+      return {
+        deviceId: (record as { deviceId: string }).deviceId,
+        version: agentVersion,
+        connected,
+        lastError,
+        runningJobId: runner.runningJobId(),
+        waitingMessages: outbox.entries().length,
+        droppedMessages,
+        ...releasesOf(installs.record),
+      };
+    }
+
+    log.info({ deviceId: record.deviceId, serveUrl: server.url }, 'the agent runs');
+    return { deviceId: record.deviceId, serveUrl: server.url, status, stop: () => undoAll(undo) };
+  } catch (error) {
+    await undoAll(undo);
+    throw error;
+  }
+}
+
+/** Most ids a birth may hold. */
+const MAX_HELD = 256;
+
+/** Last come, first gone; one that fails does not keep the others. */
+async function undoAll(undo: (() => Promise<unknown>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (let step = undo.pop(); step; step = undo.pop())
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  if (failures.length > 0) throw failures[0];
+}
+
+async function fetchForJob(artifacts: Artifacts, job: MeasureJob, signal: AbortSignal): Promise<void> {
+  await artifacts.ensure(job.baseDigest, { signal });
+  await artifacts.ensure(job.adapterDigest, { signal });
+}
+
+async function readManifestText(path: string): Promise<string> {
+  const { size } = await stat(path);
+  if (size > MAX_MANIFEST_BYTES)
+    throw new CodedError(
+      'MESSAGE_TOO_LARGE',
+      `the manifest has ${size} bytes, at most ${MAX_MANIFEST_BYTES} are allowed`,
+    );
+  return readFile(path, 'utf8');
+}
+
+function expansionOf(manifest: ReleaseManifest, contentFolder: string) {
+  const { packageDigest, genome, baseDigest } = manifest;
+  return { contentFolder, packageDigest, genome, baseDigest };
+}
+
+function releasesOf(record: InstallRecord): Pick<AgentStatus, 'installed' | 'installingReleaseId'> {
+  const { installed } = record;
+  return {
+    installed: installed && {
+      releaseId: installed.releaseId,
+      name: installed.name,
+      number: installed.number,
+    },
+    installingReleaseId: record.desired?.releaseId ?? null,
+  };
+}
+
+/** Removes what a killed process was writing into the content store. */
+async function sweepParts(folder: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (name.endsWith('.part')) await rm(join(folder, name), { force: true });
+}

@@ -1,0 +1,3 @@
+export * from './artifacts.js';
+export * from './download.js';
+export * from './fetch-range.js';

@@ -1,0 +1,106 @@
+import { readdir } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { dataFolderOf } from '../../config.js';
+import { type DataFolder, describeDataFolder, folderHolder, readJsonFile } from '../../folder/index.js';
+import { readDeviceRecord } from '../../identity/index.js';
+import { openInstallStore } from '../../install/index.js';
+import { pairs } from '../printer.js';
+import type { CommandContext } from '../program.js';
+
+interface Status {
+  readonly dataFolder: string;
+  readonly enrolled: boolean;
+  readonly deviceId: string | null;
+  readonly deviceClass: string | null;
+  readonly url: string | null;
+  /** Process id of the agent that runs on this folder. */
+  readonly pid: number | null;
+  readonly serveUrl: string | null;
+  readonly connected: boolean | null;
+  readonly runningJobId: string | null;
+  readonly waitingMessages: number;
+  readonly installed: { readonly releaseId: string; readonly name: string; readonly number: number } | null;
+  readonly installingReleaseId: string | null;
+}
+
+export function addStatus(program: Command, { printer, env }: CommandContext): void {
+  program
+    .command('status')
+    .summary('show what this device is and does')
+    .description('Reads the data folder, and asks the agent that runs on it, if one does.')
+    .option('--data <folder>', 'data folder')
+    .option('--json', 'print it as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  fleetlora-agent status
+  fleetlora-agent status --json | jq .connected`,
+    )
+    .action(async (options: { data?: string; json?: boolean }) => {
+      const folder = describeDataFolder(dataFolderOf(options.data, env));
+      printer.data(options.json, await readStatus(folder), render);
+    });
+}
+
+async function readStatus(folder: DataFolder): Promise<Status> {
+  const record = await readDeviceRecord(folder);
+  const { installed, desired } = (await openInstallStore(folder.installFile)).record;
+  const pid = await folderHolder(folder.lock);
+  const serveUrl = pid === null ? null : await readServeUrl(folder);
+  const live = serveUrl === null ? null : await askHealth(serveUrl);
+  const outbox = await readdir(folder.outbox).catch(() => []);
+  return {
+    dataFolder: folder.root,
+    enrolled: record !== null,
+    deviceId: record?.deviceId ?? null,
+    deviceClass: record?.deviceClass ?? null,
+    url: record?.url ?? null,
+    pid,
+    serveUrl,
+    connected: typeof live?.connected === 'boolean' ? live.connected : null,
+    runningJobId: typeof live?.runningJobId === 'string' ? live.runningJobId : null,
+    waitingMessages: outbox.filter((name) => name.endsWith('.json')).length,
+    installed: installed && {
+      releaseId: installed.releaseId,
+      name: installed.name,
+      number: installed.number,
+    },
+    installingReleaseId: desired?.releaseId ?? null,
+  };
+}
+
+async function readServeUrl(folder: DataFolder): Promise<string | null> {
+  const endpoint = (await readJsonFile(folder.endpointFile)) as { url?: unknown } | null;
+  return typeof endpoint?.url === 'string' ? endpoint.url : null;
+}
+
+async function askHealth(serveUrl: string): Promise<Record<string, unknown> | null> {
+  try {
+    const response = await fetch(`${serveUrl}/health`, { signal: AbortSignal.timeout(3000) });
+    return (await response.json()) as Record<string, unknown>;
+  } catch {
+    return null;
+  }
+}
+
+function render(status: Status): string {
+  const { installed } = status;
+  const running = status.pid === null ? 'not running' : `running, process id ${status.pid}`;
+  const line = status.connected === null ? '' : status.connected ? ', connected' : ', not connected';
+  return pairs([
+    ['device', status.deviceId ?? 'not enrolled'],
+    ['class', status.deviceClass ?? '-'],
+    ['coordinator', status.url ?? '-'],
+    ['agent', `${running}${line}`],
+    ['serves at', status.serveUrl ?? '-'],
+    [
+      'release',
+      installed ? `${installed.name} (number ${installed.number}, ${installed.releaseId})` : 'none',
+    ],
+    ['installing', status.installingReleaseId ?? '-'],
+    ['job', status.runningJobId ?? '-'],
+    ['unacknowledged', `${status.waitingMessages} messages`],
+    ['data folder', status.dataFolder],
+  ]);
+}

@@ -1,0 +1,3 @@
+export * from './measure-files.js';
+export * from './program.js';
+export * from './run-command-line.js';

@@ -1,0 +1,130 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { systemClock } from '@fleetlora/shared/clock';
+import { CodedError } from '@fleetlora/shared/errors';
+import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
+import { openFileSource, sha256File } from '@fleetlora/shared/node';
+import type { MeasurePlan } from '@fleetlora/shared/protocol';
+import {
+  anchorGenome,
+  bindSearchSpace,
+  decodeGenome,
+  encodeGenome,
+  type Form,
+  parseSearchSpace,
+  presets,
+  type SearchSpaceFile,
+} from '@fleetlora/shared/space';
+import { type AdapterFacts, readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
+import { type MeasureOutcome, measureCandidate } from '../measure/index.js';
+import { placeBeside } from '../model/index.js';
+
+export interface MeasureFiles {
+  readonly base: string;
+  readonly adapter: string;
+  /** `max`, `middle`, `min`, or a canonical text. */
+  readonly genome: string;
+  readonly form?: string;
+  readonly space?: string;
+  readonly plan: MeasurePlan;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A device that only measures has no completions to wait for. */
+const noServing = { startedRequests: () => 0, whenIdle: () => Promise.resolve() };
+
+/** Measures a candidate of two weight files anywhere on this machine. */
+export async function measureFiles(task: MeasureFiles): Promise<{ genome: string; outcome: MeasureOutcome }> {
+  const base = resolve(task.base);
+  const adapter = resolve(task.adapter);
+  const { shape, facts } = await readHeaders(base, adapter);
+  const genome = await genomeOf(task, shape, facts);
+  // Sessions map files of one folder: files of two are given names in a third.
+  const work = await mkdtemp(join(tmpdir(), 'fleetlora-measure-'));
+  try {
+    const together = dirname(base) === dirname(adapter);
+    const files = together
+      ? { folder: dirname(base), base: basename(base), adapter: basename(adapter) }
+      : { folder: work, base: 'base', adapter: 'adapter' };
+    if (!together) {
+      await placeBeside(base, join(work, 'base'));
+      await placeBeside(adapter, join(work, 'adapter'));
+    }
+    const outcome = await measureCandidate(
+      {
+        ...files,
+        baseDigest: await sha256File(base),
+        adapterDigest: await sha256File(adapter),
+        genome,
+        plan: task.plan,
+        scratch: join(work, 'scratch'),
+        timeoutMs: task.timeoutMs,
+        signal: task.signal,
+      },
+      { clock: systemClock, activity: noServing },
+    );
+    return { genome, outcome };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function readHeaders(
+  base: string,
+  adapter: string,
+): Promise<{ shape: ModelShape; facts: AdapterFacts }> {
+  const header = async <T>(
+    path: string,
+    read: (file: Awaited<ReturnType<typeof readTensorFile>>) => T,
+  ): Promise<T> => {
+    const source = await openFileSource(path);
+    try {
+      return read(await readTensorFile(source));
+    } finally {
+      await source.close();
+    }
+  };
+  return { shape: await header(base, readModelShape), facts: await header(adapter, readAdapterFacts) };
+}
+
+async function genomeOf(task: MeasureFiles, shape: ModelShape, facts: AdapterFacts): Promise<string> {
+  const form = (['unmerged', 'merged'] as const).find((known) => known === (task.form ?? 'unmerged'));
+  if (!form) throw new CodedError('BAD_USAGE', `--form ${task.form} is unknown, wanted unmerged or merged`);
+  const anchor = (['max', 'middle', 'min'] as const).find((known) => known === task.genome);
+  if (!anchor) return encodeGenome(decodeGenome(task.genome));
+  const file = await spaceOf(task.space, facts);
+  const space = bindSearchSpace(file, { layerCount: shape.layers, ffnWidth: shape.ffnWidth });
+  return encodeGenome(anchorGenome(space, anchor, form satisfies Form));
+}
+
+/** The named space; without a name, `tied` with its ranks scaled to the adapter's largest. */
+async function spaceOf(name: string | undefined, facts: AdapterFacts): Promise<SearchSpaceFile> {
+  if (name === undefined) {
+    const shares = [1 / 8, 1 / 2, 1];
+    const qkv = shares.map((share) => Math.max(1, Math.round(share * facts.rankMax)));
+    const { tied } = presets;
+    return parseSearchSpace({
+      ...tied,
+      rankMax: facts.rankMax,
+      alpha: facts.alpha,
+      ranks: { ...tied?.ranks, qkv },
+    });
+  }
+  const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
+  if (preset) return preset;
+  const text = await readFile(name, 'utf8').catch((cause: unknown) => {
+    throw new CodedError(
+      'NOT_FOUND',
+      `"${name}" is neither a preset (${Object.keys(presets).join(', ')}) nor a file`,
+      { cause },
+    );
+  });
+  try {
+    return parseSearchSpace(JSON.parse(text));
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw new CodedError('SPACE_INVALID', `${name} is not JSON`, { cause });
+    throw cause;
+  }
+}

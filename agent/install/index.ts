@@ -1,0 +1,5 @@
+export * from './expand-package.js';
+export * from './install-record.js';
+export * from './installer.js';
+export * from './prove-health.js';
+export * from './verify-manifest.js';

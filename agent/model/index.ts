@@ -1,0 +1,2 @@
+export * from './open-model.js';
+export * from './place-beside.js';

@@ -1,0 +1,7 @@
+export * from './completion-server.js';
+export * from './generate-text.js';
+export * from './model-messages.js';
+export * from './model-process.js';
+export * from './model-slot.js';
+export * from './sample-token.js';
+export * from './serving-activity.js';

@@ -1,0 +1,84 @@
+import { readFile } from 'node:fs/promises';
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
+import { generateGreedy, openDecoder } from '@fleetlora/shared/engine';
+import { isCoded, messageOf } from '@fleetlora/shared/errors';
+import { createNodeRuntime } from '@fleetlora/shared/node';
+import { createRandom } from '@fleetlora/shared/random';
+import { createTokenizer } from '@fleetlora/shared/text';
+import { endWithParent, preferAsVictim } from '../child/index.js';
+import { openModel } from '../model/index.js';
+import { generateText, type Speaker } from './generate-text.js';
+import type { FromModel, ModelSpec, ToModel } from './model-messages.js';
+
+/**
+ * Process of a served model: loads once, then answers one request after another until its parent
+ * goes. Running a model blocks a thread, so it never runs on the agent's own.
+ */
+const say = (message: FromModel): void => {
+  process.send?.(message);
+};
+/** Half way: before the agent, after a measured candidate. */
+const VICTIM_SCORE = 500;
+/** Longest sequence served; the cache of the whole of a long-context model would not fit a board. */
+const MAX_POSITIONS = 4096;
+
+const canceled = new Set<number>();
+let speaker: Speaker | null = null;
+let last: Promise<void> = Promise.resolve();
+
+async function load(spec: ModelSpec): Promise<void> {
+  await preferAsVictim(VICTIM_SCORE);
+  const opened = await openModel(spec.files);
+  try {
+    const decoder = await openDecoder(createNodeRuntime(), opened.model, {
+      threads: spec.threads,
+      positions: Math.min(opened.shape.positions, MAX_POSITIONS),
+    });
+    const tokenizer = createTokenizer(JSON.parse(await readFile(spec.tokenizerFile, 'utf8')));
+    speaker = { decoder, tokenizer, stopIds: spec.stopIds };
+  } finally {
+    await opened.close();
+  }
+  say({ kind: 'loaded' });
+}
+
+async function answer(message: Exclude<ToModel, { kind: 'load' | 'cancel' }>): Promise<void> {
+  if (!speaker) throw new Error('a request came before the model was loaded');
+  const { id } = message;
+  if (message.kind === 'continue') {
+    const ids: number[] = [];
+    const options = { maxTokens: message.maxTokens, stopIds: speaker.stopIds };
+    for await (const next of generateGreedy(speaker.decoder, message.promptIds, options)) ids.push(next);
+    say({ kind: 'continued', id, ids });
+    return;
+  }
+  const isCanceled = async (): Promise<boolean> => {
+    // A run resolves without a turn of the loop; without this a cancel would never be read.
+    await turnOfTheLoop();
+    return canceled.has(id);
+  };
+  const random = createRandom(message.request.seed);
+  say({ kind: 'completed', id, answer: await generateText(speaker, message.request, random, isCanceled) });
+}
+
+function fail(id: number | null, error: unknown): void {
+  say({ kind: 'failed', id, code: isCoded(error) ? error.code : 'BUG', message: messageOf(error) });
+}
+
+endWithParent();
+process.on('message', (value) => {
+  const message = value as ToModel;
+  if (message.kind === 'cancel') {
+    canceled.add(message.id);
+    return;
+  }
+  last = last.then(async () => {
+    try {
+      if (message.kind === 'load') await load(message.spec);
+      else await answer(message);
+    } catch (error) {
+      fail(message.kind === 'load' ? null : message.id, error);
+    }
+    if (message.kind !== 'load') canceled.delete(message.id);
+  });
+});

@@ -1,0 +1,45 @@
+/** Counts the completions under way, for those who must not be disturbed by one. */
+export interface ServingActivity {
+  /** Requests so far, the ones under way included. */
+  startedRequests(): number;
+  requestsInFlight(): number;
+  /** Resolves when none is under way; rejects with the signal's reason. */
+  whenIdle(signal?: AbortSignal): Promise<void>;
+  /** Runs `work` as one request. */
+  during<T>(work: () => Promise<T>): Promise<T>;
+}
+
+export function createServingActivity(): ServingActivity {
+  let started = 0;
+  let inFlight = 0;
+  const waiting = new Set<() => void>();
+  return {
+    startedRequests: () => started,
+    requestsInFlight: () => inFlight,
+    async whenIdle(signal) {
+      while (inFlight > 0) {
+        signal?.throwIfAborted();
+        await new Promise<void>((resolve) => {
+          const wake = (): void => {
+            waiting.delete(wake);
+            signal?.removeEventListener('abort', wake);
+            resolve();
+          };
+          waiting.add(wake);
+          signal?.addEventListener('abort', wake, { once: true });
+        });
+      }
+      signal?.throwIfAborted();
+    },
+    async during(work) {
+      started++;
+      inFlight++;
+      try {
+        return await work();
+      } finally {
+        inFlight--;
+        if (inFlight === 0) for (const wake of [...waiting]) wake();
+      }
+    },
+  };
+}
