@@ -33,7 +33,7 @@ export interface TrainingProgress {
   /** Steps done, of `steps`. */
   readonly step: number;
   readonly steps: number;
-  /** Mean over the step's sub-networks, and that of the first one (the largest under `sandwich`). */
+  /** Mean over the step's sub-networks, and that of the first one (the largest unless `uniform`). */
   readonly loss: number;
   readonly firstLoss: number;
   readonly learningRate: number;
@@ -108,7 +108,7 @@ export async function trainSuperAdapter(
   try {
     while (step < options.steps && !hooks.shouldStop()) {
       const batch = order.next(options.batchRows).map((row) => rows[row] as TokenRow);
-      const subnets = sampleSubnets(space, options.sampling, options.randomSubnets, subnetRandom);
+      const subnets = sampleSubnets(space, options, step, subnetRandom);
       const outcome = await trainer.accumulate(parameters, batch, subnets);
       const loss = outcome.losses.reduce((sum, value) => sum + value, 0) / outcome.losses.length;
       if (!Number.isFinite(loss)) throw new CodedError('BUG', `loss became ${loss} at step ${step}: lower the learning rate`);

@@ -1,12 +1,12 @@
 import type { TrainingOptions } from '@fleetlora/shared/protocol';
 
-/** What a run uses for options that are not given. */
+/** What a run uses for options that are not given: small batches, many steps. */
 export const defaultTrainingOptions: TrainingOptions = {
-  steps: 480,
-  batchRows: 128,
-  learningRate: 3e-3,
-  warmupSteps: 50,
-  weightDecay: 0.01,
+  steps: 1000,
+  batchRows: 48,
+  learningRate: 1.5e-3,
+  warmupSteps: 30,
+  weightDecay: 0,
   clipNorm: 1,
   sampling: 'sandwich',
   randomSubnets: 2,

@@ -44,8 +44,8 @@ export async function openTrainingStep(runtime: Runtime, options: TrainingStepOp
   return {
     async accumulate(parameters, rows, subnets) {
       parameters.gradient.fill(0);
-      const targets = rows.reduce((sum, row) => sum + row.ids.length - row.targetStart, 0);
       const batches = packMicroBatches(rows, MICRO_BATCH_TOKENS).map((batch) => feedsOf(batch, shape));
+      const targets = batches.reduce((sum, feeds) => sum + (feeds.targets?.data.length ?? 0), 0);
       const factors = Object.fromEntries(
         parameters.factors.map((view) => [
           view.name,

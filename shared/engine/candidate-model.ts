@@ -1,3 +1,4 @@
+import { CodedError } from '../errors.js';
 import type { GraphWeights, WeightFile } from '../graph/graph-weights.js';
 import type { LoraSource } from '../graph/lora.js';
 import { type ModelShape, readModelShape } from '../graph/model-shape.js';
@@ -27,10 +28,13 @@ export interface ResolvedCandidate {
 /**
  * Reads shape, scale and form out of the files.
  * @throws as readModelShape and readAdapterFacts
+ * @throws BUG for a merged candidate over an unmerged super-adapter, which would run as the base
  */
 export function resolveCandidate(model: CandidateModel): ResolvedCandidate {
   const shape = readModelShape(model.base.file);
   const genome = model.genome ?? uniformGenome(shape.layers, 0, shape.ffnWidth);
+  if (genome.form === 'merged' && model.overlay?.file.metadata.format === 'fleetlora-adapter')
+    throw new CodedError('BUG', 'a merged candidate was given a fleetlora-adapter file, wanted its expanded package');
   const facts = model.overlay ? readAdapterFacts(model.overlay.file) : null;
   return {
     shape,

@@ -11,6 +11,8 @@ export interface LlamaConfig {
 /** Far above any model this can run, low enough that products of two sizes stay exact. */
 const MAX_SIZE = 2 ** 24;
 const MAX_LAYERS = 128;
+/** ONNX Runtime's GroupQueryAttention kernel takes heads of whole steps only. */
+const HEAD_STEP = 16;
 
 type Fields = Readonly<Record<string, unknown>>;
 const isRecord = (value: unknown): value is Fields =>
@@ -67,7 +69,8 @@ export function parseLlamaConfig(value: unknown, generation?: unknown): LlamaCon
   };
   if (shape.heads % shape.kvHeads !== 0)
     throw broken('num_key_value_heads', shape.kvHeads, `a divisor of the ${shape.heads} heads`);
-  if (shape.headDim % 2 !== 0) throw broken('head_dim', shape.headDim, 'an even number (rotary halves)');
+  if (shape.headDim % HEAD_STEP !== 0)
+    throw unsupported('head_dim', shape.headDim, `a multiple of ${HEAD_STEP}`);
   return { shape, stopIds: readStopIds(value, generation, vocab) };
 }
 
