@@ -1,3 +1,4 @@
+export * from './explain-error.js';
 export * from './measure-files.js';
 export * from './program.js';
 export * from './run-command-line.js';

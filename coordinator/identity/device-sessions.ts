@@ -44,6 +44,9 @@ export function createDeviceSessions(options: {
   /** SHA-256 of a token → its session, so that a memory dump or a timing holds no usable token. */
   const sessions = new Map<string, { deviceId: string; expiresAtMs: number }>();
 
+  /** Device → hashes of its last tokens, oldest first. */
+  const hashesOf = new Map<string, string[]>();
+
   return {
     challenge(deviceId) {
       for (const [nonce, { expiresAtMs }] of challenges) {
@@ -70,13 +73,12 @@ export function createDeviceSessions(options: {
           'UNAUTHENTICATED',
           'the signed challenge does not fit the device, ask for a new challenge',
         );
-      const own = [...sessions].filter(([, session]) => session.deviceId === deviceId);
-      for (const [old] of own.slice(0, own.length - SESSIONS_PER_DEVICE + 1)) sessions.delete(old);
       const token = `fld_${randomBytes(32).toString('base64url')}`;
-      sessions.set(hashToken(token), {
-        deviceId,
-        expiresAtMs: clock.monotonicMs() + SESSION_TTL_SECONDS * 1000,
-      });
+      const hash = hashToken(token);
+      const own = [...(hashesOf.get(deviceId) ?? []), hash];
+      for (const old of own.splice(0, Math.max(0, own.length - SESSIONS_PER_DEVICE))) sessions.delete(old);
+      hashesOf.set(deviceId, own);
+      sessions.set(hash, { deviceId, expiresAtMs: clock.monotonicMs() + SESSION_TTL_SECONDS * 1000 });
       return { token, expiresInSeconds: SESSION_TTL_SECONDS };
     },
 

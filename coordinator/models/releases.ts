@@ -86,7 +86,7 @@ export function createReleases(options: {
       number: (await repository.lastReleaseNumber()) + 1,
       createdAtMs: clock.nowMs(),
     };
-    const text = JSON.stringify(manifest);
+    const signed = await signer.sign(JSON.stringify(manifest));
     const release: Release = {
       id: manifest.releaseId,
       number: manifest.number,
@@ -96,8 +96,9 @@ export function createReleases(options: {
       genome: trial.genome,
       packageDigest: packed.digest,
       packageBytes: packed.bytes,
-      manifestDigest: await store.put(new TextEncoder().encode(text)),
-      signed: await signer.sign(text),
+      // What devices fetch by digest is the manifest with its signature.
+      manifestDigest: await store.put(new TextEncoder().encode(JSON.stringify(signed))),
+      signed,
       createdAtMs: manifest.createdAtMs,
     };
     await repository.insertRelease(release);

@@ -61,7 +61,7 @@ export function adaptedModules(space: SearchSpace): ModuleName[] {
  * Trains a super-adapter: every step draws sub-networks once, averages their gradients over one
  * batch and makes one AdamW update. Equal seed, data and threads give equal losses; from a
  * checkpoint the run goes on exactly.
- * @throws DATA_EMPTY without rows, BUG when the loss is not finite
+ * @throws DATA_EMPTY without rows, BAD_REQUEST when the loss is not finite
  */
 export async function trainSuperAdapter(
   runtime: Runtime,
@@ -111,7 +111,8 @@ export async function trainSuperAdapter(
       const subnets = sampleSubnets(space, options, step, subnetRandom);
       const outcome = await trainer.accumulate(parameters, batch, subnets);
       const loss = outcome.losses.reduce((sum, value) => sum + value, 0) / outcome.losses.length;
-      if (!Number.isFinite(loss)) throw new CodedError('BUG', `loss became ${loss} at step ${step}: lower the learning rate`);
+      if (!Number.isFinite(loss))
+        throw new CodedError('BAD_REQUEST', `loss became ${loss} at step ${step}: lower the learning rate`);
       const gradientNorm = clipGradient(parameters.gradient, options.clipNorm);
       const learningRate = cosineLearningRate(step, { ...options, peak: options.learningRate });
       stepAdamW(optimizer, parameters.values, parameters.gradient, learningRate, { ...MOMENTS, weightDecay: options.weightDecay });

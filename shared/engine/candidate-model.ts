@@ -34,7 +34,10 @@ export function resolveCandidate(model: CandidateModel): ResolvedCandidate {
   const shape = readModelShape(model.base.file);
   const genome = model.genome ?? uniformGenome(shape.layers, 0, shape.ffnWidth);
   if (genome.form === 'merged' && model.overlay?.file.metadata.format === 'fleetlora-adapter')
-    throw new CodedError('BUG', 'a merged candidate was given a fleetlora-adapter file, wanted its expanded package');
+    throw new CodedError(
+      'BUG',
+      'a merged candidate was given a fleetlora-adapter file, wanted its expanded package',
+    );
   const facts = model.overlay ? readAdapterFacts(model.overlay.file) : null;
   return {
     shape,

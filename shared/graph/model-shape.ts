@@ -44,7 +44,16 @@ export function moduleDims(shape: ModelShape, module: ModuleName, width = shape.
   }
 }
 
-const positiveIntegers = ['layers', 'hidden', 'heads', 'kvHeads', 'headDim', 'ffnWidth', 'vocab', 'positions'] as const;
+const positiveIntegers = [
+  'layers',
+  'hidden',
+  'heads',
+  'kvHeads',
+  'headDim',
+  'ffnWidth',
+  'vocab',
+  'positions',
+] as const;
 
 /**
  * The shape recorded in a weight file.
@@ -61,19 +70,21 @@ export function readModelShape(file: TensorFile): ModelShape {
   } catch (cause) {
     throw new CodedError('MODEL_CONFIG', 'weight file records no readable model shape', { cause });
   }
+  const record = (value ?? {}) as Record<string, unknown>;
   const broken = (key: string, wanted: string): CodedError =>
     new CodedError('MODEL_CONFIG', `weight file records ${key} = ${String(record[key])}, wanted ${wanted}`);
-  const record = (value ?? {}) as Record<string, unknown>;
   if (record.architecture !== 'llama')
-    throw new CodedError('UNSUPPORTED_ARCHITECTURE', `weight file is for "${String(record.architecture)}", wanted "llama"`);
+    throw new CodedError(
+      'UNSUPPORTED_ARCHITECTURE',
+      `weight file is for "${String(record.architecture)}", wanted "llama"`,
+    );
   for (const key of positiveIntegers) {
     const found = record[key];
     if (!Number.isInteger(found) || (found as number) < 1 || (found as number) > 2 ** 24)
       throw broken(key, 'a positive integer');
   }
   const shape = record as unknown as ModelShape;
-  if (shape.heads % shape.kvHeads !== 0)
-    throw broken('kvHeads', `a divisor of heads = ${shape.heads}`);
+  if (shape.heads % shape.kvHeads !== 0) throw broken('kvHeads', `a divisor of heads = ${shape.heads}`);
   for (const key of ['rmsEpsilon', 'ropeTheta'] as const)
     if (!(Number.isFinite(record[key]) && shape[key] > 0)) throw broken(key, 'a positive number');
   if (typeof record.tiedHead !== 'boolean') throw broken('tiedHead', 'true or false');

@@ -22,11 +22,15 @@ const DIGEST = /^[0-9a-f]{64}$/;
 export async function createFileContentStore(folder: string): Promise<FileContentStore> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const pathOf = (digest: string): string => {
-    if (!DIGEST.test(digest)) throw new CodedError('BAD_REQUEST', `"${digest.slice(0, 80)}" is not a SHA-256 digest`);
+    if (!DIGEST.test(digest))
+      throw new CodedError('BAD_REQUEST', `"${digest.slice(0, 80)}" is not a SHA-256 digest`);
     return join(folder, digest);
   };
-  const has = (digest: string): Promise<boolean> =>
-    stat(pathOf(digest)).then((entry) => entry.isFile(), () => false);
+  const has = async (digest: string): Promise<boolean> =>
+    stat(pathOf(digest)).then(
+      (entry) => entry.isFile(),
+      () => false,
+    );
   return {
     folder,
     pathOf,
@@ -49,10 +53,10 @@ export async function createFileContentStore(folder: string): Promise<FileConten
       await syncPath(path);
       await rename(path, pathOf(digest)).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== 'EXDEV') throw error;
-        const beside = `${pathOf(digest)}.${randomUUID()}.part`;
-        await copyFile(path, beside);
-        await syncPath(beside);
-        await rename(beside, pathOf(digest));
+        await replaceDurably(pathOf(digest), async (beside) => {
+          await copyFile(path, beside);
+          await syncPath(beside);
+        });
         await rm(path);
       });
       await syncPath(folder);
@@ -62,19 +66,28 @@ export async function createFileContentStore(folder: string): Promise<FileConten
 }
 
 /** Writes a whole file so that after a crash either the old or the new content is there. */
-export async function writeFileDurably(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
+export function writeFileDurably(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
+  return replaceDurably(path, async (beside) => {
+    const handle = await open(beside, 'wx', mode);
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+/** Renames what `write` leaves on disk beside `path` over it; on failure nothing is left beside it. */
+async function replaceDurably(path: string, write: (beside: string) => Promise<void>): Promise<void> {
   const beside = `${path}.${randomUUID()}.part`;
-  const handle = await open(beside, 'wx', mode);
   try {
-    await handle.writeFile(bytes);
-    await handle.sync();
+    await write(beside);
+    await rename(beside, path);
   } catch (error) {
-    await handle.close();
     await rm(beside, { force: true });
     throw error;
   }
-  await handle.close();
-  await rename(beside, path);
   await syncPath(dirname(path));
 }
 

@@ -1,9 +1,8 @@
-import * as ort from 'onnxruntime-node';
+import { createRequire } from 'node:module';
+import type * as Ort from 'onnxruntime-node';
 import type { Runtime, RuntimeSession, SessionOptions, Tensor, TensorData } from '../runtime.js';
 
-/** Wraps one of our tensors without copying its data. */
-const toOrt = (tensor: Tensor): ort.Tensor => new ort.Tensor(tensor.type, tensor.data as never, tensor.dims as number[]);
-const fromOrt = (tensor: ort.Tensor): Tensor => ({
+const fromOrt = (tensor: Ort.Tensor): Tensor => ({
   type: tensor.type as Tensor['type'],
   dims: tensor.dims,
   data: tensor.data as TensorData,
@@ -11,30 +10,19 @@ const fromOrt = (tensor: ort.Tensor): Tensor => ({
 
 /**
  * ONNX Runtime's native CPU provider. `run` blocks the calling thread: use it in worker threads
- * and child processes.
+ * and child processes. The native library is loaded with the first session, so a process that
+ * only handles files does not pay for it.
  */
 export function createNodeRuntime(): Runtime {
   return {
-    version: `onnxruntime-node ${ort.env.versions.node ?? 'unknown'}`,
+    version: `onnxruntime-node ${readVersion()}`,
     provider: 'cpu',
     async createSession(graph: Uint8Array, options: SessionOptions): Promise<RuntimeSession> {
-      const session = await ort.InferenceSession.create(graph, {
-        executionProviders: ['cpu'],
-        intraOpNumThreads: options.threads,
-        interOpNumThreads: 1,
-        executionMode: 'sequential',
-        logSeverityLevel: 3,
-        extra: {
-          session: {
-            ...(options.weightFolder === undefined
-              ? {}
-              : { model_external_initializers_file_folder_path: options.weightFolder }),
-            ...(options.weights === 'mapped' ? { disable_prepacking: '1' } : {}),
-            // Several sessions share few cores here; spinning pools would steal from each other.
-            intra_op: { allow_spinning: '0' },
-          },
-        },
-      });
+      const ort = await import('onnxruntime-node');
+      /** Wraps one of our tensors without copying its data. */
+      const toOrt = (tensor: Tensor): Ort.Tensor =>
+        new ort.Tensor(tensor.type, tensor.data as never, tensor.dims as number[]);
+      const session = await ort.InferenceSession.create(graph, sessionOptions(options));
       return {
         async run(feeds, fetches) {
           const inputs = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]));
@@ -48,6 +36,31 @@ export function createNodeRuntime(): Runtime {
       };
     },
   };
+}
+
+function sessionOptions(options: SessionOptions): Ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: options.threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    logSeverityLevel: 3,
+    extra: {
+      session: {
+        ...(options.weightFolder === undefined
+          ? {}
+          : { model_external_initializers_file_folder_path: options.weightFolder }),
+        ...(options.weights === 'mapped' ? { disable_prepacking: '1' } : {}),
+        // Several sessions share few cores here; spinning pools would steal from each other.
+        intra_op: { allow_spinning: '0' },
+      },
+    },
+  };
+}
+
+function readVersion(): string {
+  const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
+  return version;
 }
 
 function isNames(fetches: readonly string[] | Readonly<Record<string, Tensor | null>>): fetches is readonly string[] {

@@ -1,6 +1,7 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { CodedError } from '../errors.js';
+import { describeMismatch } from './describe-mismatch.js';
 import { Acknowledgement, Birth, Cancel, Death, Desired, JobResult, MeasureJob, RolloutReport } from './device.js';
 import { closed } from './fields.js';
 import { limits, protocolVersion } from './limits.js';
@@ -83,9 +84,7 @@ export function decodeMessage<K extends MessageKind>(kind: K, payload: Uint8Arra
   if (version !== protocolVersion)
     throw new CodedError('MESSAGE_VERSION', `${kind} message has version ${JSON.stringify(version)?.slice(0, 20)}, wanted ${protocolVersion}`);
   const check = checks.get(kind) as Validator;
-  if (!check.Check(value)) {
-    const [first] = check.Errors(value);
-    throw new CodedError('MESSAGE_MALFORMED', `${kind} message: ${first?.instancePath || 'top level'} ${first?.message ?? 'does not fit'}`);
-  }
+  if (!check.Check(value))
+    throw new CodedError('MESSAGE_MALFORMED', `${kind} message: ${describeMismatch(check, value, 'top level')}`);
   return value as Message<K>;
 }

@@ -1,6 +1,7 @@
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { CodedError } from '../errors.js';
+import { describeMismatch } from './describe-mismatch.js';
 
 const compiled = new WeakMap<TSchema, Validator>();
 
@@ -15,12 +16,7 @@ export function parseAs<S extends TSchema>(schema: S, value: unknown, what: stri
     check = Compile(schema) as unknown as Validator;
     compiled.set(schema, check);
   }
-  if (!check.Check(value)) {
-    const [first] = check.Errors(value);
-    throw new CodedError(
-      'MESSAGE_MALFORMED',
-      `${what}: ${first?.instancePath || 'the value'} ${first?.message ?? 'does not fit the schema'}`,
-    );
-  }
+  if (!check.Check(value))
+    throw new CodedError('MESSAGE_MALFORMED', `${what}: ${describeMismatch(check, value, 'the value')}`);
   return value as Static<S>;
 }

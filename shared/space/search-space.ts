@@ -1,6 +1,7 @@
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { CodedError } from '../errors.js';
+import { describeMismatch } from '../protocol/describe-mismatch.js';
 import type { Random } from '../random.js';
 import { forms, moduleGroups, type Form, type Genome, type LayerGenome, type ModuleGroup } from './genome.js';
 
@@ -40,13 +41,8 @@ const spaceCheck = Compile(SearchSpaceSchema);
 
 /** Parses a space file's JSON value. @throws SPACE_INVALID naming the place and the reason */
 export function parseSearchSpace(value: unknown): SearchSpaceFile {
-  if (!spaceCheck.Check(value)) {
-    const [first] = spaceCheck.Errors(value);
-    throw new CodedError(
-      'SPACE_INVALID',
-      `search space: ${first?.instancePath || 'the file'} ${first?.message ?? 'does not fit the schema'}`,
-    );
-  }
+  if (!spaceCheck.Check(value))
+    throw new CodedError('SPACE_INVALID', `search space: ${describeMismatch(spaceCheck, value, 'the file')}`);
   for (const group of moduleGroups) {
     const choices = value.ranks[group];
     if (typeof choices === 'string') {
