@@ -59,8 +59,7 @@ export function restoreRandom(saved: readonly number[]): Random {
       }
       return out;
     },
-    normal: () =>
-      Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next()),
+    normal: () => Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next()),
     state: () => [a >>> 0, b >>> 0, c >>> 0, d >>> 0],
   };
   return random;

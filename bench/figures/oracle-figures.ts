@@ -2,11 +2,23 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createLoraParameters, openTrainingStep } from '@fleetlora/coordinator/training';
 import { generateGreedy, openDecoder, resolveCandidate } from '@fleetlora/shared/engine';
-import { buildInferenceGraph, moduleDims, moduleNames, type ModuleName, type WeightFile } from '@fleetlora/shared/graph';
+import {
+  buildInferenceGraph,
+  type ModuleName,
+  moduleDims,
+  moduleNames,
+  type WeightFile,
+} from '@fleetlora/shared/graph';
 import { openFileSource } from '@fleetlora/shared/node';
 import { int32Tensor, int64Tensor, type Runtime } from '@fleetlora/shared/runtime';
 import { type Genome, uniformGenome } from '@fleetlora/shared/space';
-import { readAdapterFacts, readFloats, readInts, readTensorFile, type TensorFile } from '@fleetlora/shared/weights';
+import {
+  readAdapterFacts,
+  readFloats,
+  readInts,
+  readTensorFile,
+  type TensorFile,
+} from '@fleetlora/shared/weights';
 import { type PreparedBase, prepareAdapter } from '../lib/prepare-model.js';
 
 /** How far our numbers are from PyTorch's on an oracle folder. */
@@ -25,7 +37,11 @@ export interface OracleFigures {
 }
 
 interface OracleCases {
-  readonly cases: readonly { readonly text: string; readonly ids: number[]; readonly greedy_continuation: number[] }[];
+  readonly cases: readonly {
+    readonly text: string;
+    readonly ids: number[];
+    readonly greedy_continuation: number[];
+  }[];
   readonly train_case0_mean_ce: number;
   readonly tokenizer: readonly { readonly text: string; readonly ids: number[]; readonly decoded: string }[];
 }
@@ -33,7 +49,11 @@ interface OracleCases {
 const threads = 2;
 
 /** Compares everything that `oracleFolder` records with our graphs over `prepared`. */
-export async function measureOracle(runtime: Runtime, oracleFolder: string, prepared: PreparedBase): Promise<OracleFigures> {
+export async function measureOracle(
+  runtime: Runtime,
+  oracleFolder: string,
+  prepared: PreparedBase,
+): Promise<OracleFigures> {
   const oracle = JSON.parse(await readFile(join(oracleFolder, 'cases.json'), 'utf8')) as OracleCases;
   const source = await openFileSource(join(oracleFolder, 'logits.safetensors'));
   const tensors = await readTensorFile(source);
@@ -47,7 +67,15 @@ export async function measureOracle(runtime: Runtime, oracleFolder: string, prep
   const figures = {
     cases: cases.length,
     maxLogitError: await compareLogits(runtime, prepared, null, null, cases, tensors, 'base_logits'),
-    maxPeftLogitError: await compareLogits(runtime, prepared, adapter, largest, cases, tensors, 'peft_logits'),
+    maxPeftLogitError: await compareLogits(
+      runtime,
+      prepared,
+      adapter,
+      largest,
+      cases,
+      tensors,
+      'peft_logits',
+    ),
     greedyEqual: await compareGreedy(runtime, prepared, oracle),
     tokenisationEqual: oracle.tokenizer.every(
       ({ text, ids, decoded }) =>
@@ -78,7 +106,10 @@ async function compareLogits(
     const results = await session.run(
       {
         ids: int64Tensor([1, ids.length], ids),
-        rows: int64Tensor([ids.length], ids.map((_, position) => position)),
+        rows: int64Tensor(
+          [ids.length],
+          ids.map((_, position) => position),
+        ),
         last: int32Tensor([1], [ids.length - 1]),
         total: int32Tensor([1], [ids.length]),
       },
@@ -86,13 +117,18 @@ async function compareLogits(
     );
     const wanted = await readFloats(tensors, `${prefix}.${index}`, [ids.length, prepared.shape.vocab]);
     const found = results.logits?.data as Float32Array;
-    for (let i = 0; i < wanted.length; i++) worst = Math.max(worst, Math.abs((found[i] as number) - (wanted[i] as number)));
+    for (let i = 0; i < wanted.length; i++)
+      worst = Math.max(worst, Math.abs((found[i] as number) - (wanted[i] as number)));
   }
   await session.release();
   return worst;
 }
 
-async function compareGreedy(runtime: Runtime, prepared: PreparedBase, oracle: OracleCases): Promise<boolean> {
+async function compareGreedy(
+  runtime: Runtime,
+  prepared: PreparedBase,
+  oracle: OracleCases,
+): Promise<boolean> {
   const decoder = await openDecoder(
     runtime,
     { folder: prepared.folder, base: prepared.base, overlay: null, genome: null },
@@ -101,7 +137,8 @@ async function compareGreedy(runtime: Runtime, prepared: PreparedBase, oracle: O
   let equal = true;
   for (const { ids, greedy_continuation: wanted } of oracle.cases) {
     const found: number[] = [];
-    for await (const id of generateGreedy(decoder, ids, { maxTokens: wanted.length, stopIds: [] })) found.push(id);
+    for await (const id of generateGreedy(decoder, ids, { maxTokens: wanted.length, stopIds: [] }))
+      found.push(id);
     equal &&= found.join() === wanted.join();
   }
   await decoder.close();
@@ -126,7 +163,8 @@ async function compareGradients(
   const { shape, base, folder } = prepared;
   const { rankMax, alpha } = readAdapterFacts(adapter.file);
   const parameters = createLoraParameters(shape, rankMax, moduleNames);
-  for (const view of parameters.factors) parameters.valuesOf(view).set(await readFloats(adapter.file, view.name));
+  for (const view of parameters.factors)
+    parameters.valuesOf(view).set(await readFloats(adapter.file, view.name));
   const step = await openTrainingStep(runtime, {
     shape,
     base,
@@ -154,13 +192,16 @@ async function compareGradients(
     if (!layerText) continue;
     const layer = Number(layerText);
     const module = moduleText as ModuleName;
-    const view = parameters.factors.find((f) => f.layer === layer && f.module === module && f.factor === factor);
+    const view = parameters.factors.find(
+      (f) => f.layer === layer && f.module === module && f.factor === factor,
+    );
     if (!view) continue;
     const rank = config.rank_pattern[path] ?? config.r;
     const folded = (config.alpha_pattern[path] ?? config.lora_alpha) / rank / (alpha / rankMax);
     const [inDim, outDim] = moduleDims(shape, module);
     const sorted = (factor === 'A') === (module === 'down') && ['gate', 'up', 'down'].includes(module);
-    const channel = (position: number): number => (sorted ? (order[layer * shape.ffnWidth + position] as number) : position);
+    const channel = (position: number): number =>
+      sorted ? (order[layer * shape.ffnWidth + position] as number) : position;
     const wanted = await readFloats(tensors, name, entry.shape);
     let difference = 0;
     let largest = 0;
@@ -175,7 +216,8 @@ async function compareGradients(
         largest = Math.max(largest, Math.abs(value.wanted));
       }
     }
-    if (entry.shape.join() !== (factor === 'A' ? [rank, inDim] : [outDim, rank]).join()) difference = Number.POSITIVE_INFINITY;
+    if (entry.shape.join() !== (factor === 'A' ? [rank, inDim] : [outDim, rank]).join())
+      difference = Number.POSITIVE_INFINITY;
     gradientError = Math.max(gradientError, difference / largest);
     gradientsCompared++;
   }

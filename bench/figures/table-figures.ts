@@ -55,7 +55,12 @@ export async function compareTable(
   entries: readonly TableEntry[],
   onEntry: (comparison: TableComparison) => void,
 ): Promise<TableComparison[]> {
-  const scorer = await openScorer(runtime, { folder: prepared.folder, base: prepared.base, adapter, threads: 2 });
+  const scorer = await openScorer(runtime, {
+    folder: prepared.folder,
+    base: prepared.base,
+    adapter,
+    threads: 2,
+  });
   const comparisons: TableComparison[] = [];
   for (const [index, entry] of entries.entries()) {
     const scores = await scorer.score(toGenome(entry), rows);
@@ -81,7 +86,10 @@ const countCorrect = (scores: readonly RowScore[], parity: 0 | 1): number =>
 function toGenome(entry: TableEntry): Genome {
   return {
     form: 'unmerged',
-    layers: entry.genome.map(([rank, width]) => ({ ranks: { qkv: rank, o: rank, gateUp: rank, down: rank }, width })),
+    layers: entry.genome.map(([rank, width]) => ({
+      ranks: { qkv: rank, o: rank, gateUp: rank, down: rank },
+      width,
+    })),
   };
 }
 

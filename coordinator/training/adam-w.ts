@@ -61,7 +61,10 @@ export function clipGradient(gradient: Float32Array, limit: number): number {
  * Cosine decay to zero after a linear warm-up. Steps count from 0; the last one, steps - 1, is
  * the smallest above zero.
  */
-export function cosineLearningRate(step: number, options: { peak: number; warmupSteps: number; steps: number }): number {
+export function cosineLearningRate(
+  step: number,
+  options: { peak: number; warmupSteps: number; steps: number },
+): number {
   const { peak, warmupSteps, steps } = options;
   if (step < warmupSteps) return (peak * (step + 1)) / (warmupSteps + 1);
   const progress = (step - warmupSteps) / Math.max(1, steps - warmupSteps);

@@ -17,7 +17,12 @@ export interface Checkpoint {
 
 /** One safetensors file: parameters, both moments, generators, and the step in the metadata. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
-  const floats = (name: string, data: Float32Array) => ({ name, dtype: 'F32' as const, shape: [data.length], data });
+  const floats = (name: string, data: Float32Array) => ({
+    name,
+    dtype: 'F32' as const,
+    shape: [data.length],
+    data,
+  });
   const ints = (name: string, values: readonly number[]) => ({
     name,
     dtype: 'I32' as const,
@@ -33,7 +38,12 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
       ints('subnetState', checkpoint.subnetState),
       ints('pendingRows', checkpoint.pendingRows),
     ],
-    { format: 'fleetlora-checkpoint', layoutVersion: '1', step: String(checkpoint.step), updates: String(checkpoint.optimizer.step) },
+    {
+      format: 'fleetlora-checkpoint',
+      layoutVersion: '1',
+      step: String(checkpoint.step),
+      updates: String(checkpoint.optimizer.step),
+    },
     { alignment: 'none' },
   );
 }
@@ -41,7 +51,10 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
 /** @throws WEIGHT_SHAPE when the checkpoint is of a run with another number of parameters */
 export async function decodeCheckpoint(file: TensorFile, parameterCount: number): Promise<Checkpoint> {
   if (file.metadata.format !== 'fleetlora-checkpoint')
-    throw new CodedError('WEIGHT_SHAPE', `found a ${file.metadata.format ?? 'nameless'} file, wanted a fleetlora-checkpoint`);
+    throw new CodedError(
+      'WEIGHT_SHAPE',
+      `found a ${file.metadata.format ?? 'nameless'} file, wanted a fleetlora-checkpoint`,
+    );
   const shape = [parameterCount];
   const unsigned = async (name: string): Promise<number[]> =>
     Array.from(await readInts(file, name), (value) => value >>> 0);

@@ -15,7 +15,10 @@ export interface AdapterHeader {
  * is scored from this file equals what its half-precision export holds.
  */
 export function encodeAdapter(parameters: LoraParameters, header: AdapterHeader): Uint8Array {
-  const factors: Partial<Record<ModuleName, AdapterFactors>>[] = Array.from({ length: header.shape.layers }, () => ({}));
+  const factors: Partial<Record<ModuleName, AdapterFactors>>[] = Array.from(
+    { length: header.shape.layers },
+    () => ({}),
+  );
   for (const view of parameters.factors) {
     const layer = factors[view.layer];
     if (!layer) continue;

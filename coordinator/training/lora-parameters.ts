@@ -1,4 +1,4 @@
-import { type ModelShape, type ModuleName, loraName, moduleDims } from '@fleetlora/shared/graph';
+import { loraName, type ModelShape, type ModuleName, moduleDims } from '@fleetlora/shared/graph';
 import type { Random } from '@fleetlora/shared/random';
 
 /** One LoRA factor inside the flat parameter vector. */
@@ -26,7 +26,11 @@ export interface LoraParameters {
 }
 
 /** Zeroed parameters for `modules` of every layer. */
-export function createLoraParameters(shape: ModelShape, rankMax: number, modules: readonly ModuleName[]): LoraParameters {
+export function createLoraParameters(
+  shape: ModelShape,
+  rankMax: number,
+  modules: readonly ModuleName[],
+): LoraParameters {
   const factors: FactorView[] = [];
   let start = 0;
   for (let layer = 0; layer < shape.layers; layer++) {
@@ -36,7 +40,15 @@ export function createLoraParameters(shape: ModelShape, rankMax: number, modules
         ['A', inDim],
         ['B', outDim],
       ] as const) {
-        factors.push({ name: loraName(layer, module, factor), layer, module, factor, rows: rankMax, columns, start });
+        factors.push({
+          name: loraName(layer, module, factor),
+          layer,
+          module,
+          factor,
+          rows: rankMax,
+          columns,
+          start,
+        });
         start += rankMax * columns;
       }
     }

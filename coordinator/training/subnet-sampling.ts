@@ -1,6 +1,6 @@
 import type { TrainingOptions } from '@fleetlora/shared/protocol';
 import type { Random } from '@fleetlora/shared/random';
-import { anchorGenome, type Genome, sampleGenome, type SearchSpace } from '@fleetlora/shared/space';
+import { anchorGenome, type Genome, type SearchSpace, sampleGenome } from '@fleetlora/shared/space';
 
 /**
  * `uniform`: random sub-networks only. `sandwich`: the largest, the smallest and random ones.
@@ -32,7 +32,10 @@ export function sampleSubnets(
     case 'rotation': {
       const narrow: Genome = {
         ...max,
-        layers: max.layers.map((layer, index) => ({ ...layer, width: min.layers[index]?.width ?? layer.width })),
+        layers: max.layers.map((layer, index) => ({
+          ...layer,
+          width: min.layers[index]?.width ?? layer.width,
+        })),
       };
       const turns = [() => narrow, () => min, draw, draw];
       return [max, (turns[step % turns.length] ?? draw)()];

@@ -1,6 +1,12 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
-import { groupOf, moduleNames, type ModelShape, type ModuleName, type WeightFile } from '@fleetlora/shared/graph';
+import {
+  groupOf,
+  type ModelShape,
+  type ModuleName,
+  moduleNames,
+  type WeightFile,
+} from '@fleetlora/shared/graph';
 import type { TrainingOptions } from '@fleetlora/shared/protocol';
 import { createRandom, restoreRandom } from '@fleetlora/shared/random';
 import type { Runtime } from '@fleetlora/shared/runtime';
@@ -70,7 +76,8 @@ export async function trainSuperAdapter(
   hooks: TrainingHooks,
 ): Promise<{ parameters: LoraParameters; step: number }> {
   const { shape, space, options, rows, checkpoint } = run;
-  if (rows.length === 0) throw new CodedError('DATA_EMPTY', 'training needs at least one row, the data has 0');
+  if (rows.length === 0)
+    throw new CodedError('DATA_EMPTY', 'training needs at least one row, the data has 0');
   const modules = adaptedModules(space);
   const { rankMax, alpha } = space.file;
   const parameters = createLoraParameters(shape, rankMax, modules);
@@ -115,7 +122,10 @@ export async function trainSuperAdapter(
         throw new CodedError('BAD_REQUEST', `loss became ${loss} at step ${step}: lower the learning rate`);
       const gradientNorm = clipGradient(parameters.gradient, options.clipNorm);
       const learningRate = cosineLearningRate(step, { ...options, peak: options.learningRate });
-      stepAdamW(optimizer, parameters.values, parameters.gradient, learningRate, { ...MOMENTS, weightDecay: options.weightDecay });
+      stepAdamW(optimizer, parameters.values, parameters.gradient, learningRate, {
+        ...MOMENTS,
+        weightDecay: options.weightDecay,
+      });
       step++;
       tokens += outcome.tokens;
       const seconds = Math.max(1e-9, (clock.monotonicMs() - startedMs) / 1000);

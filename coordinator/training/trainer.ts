@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
 import type { Adapter, Base, Dataset, Training, TrainingStart } from '@fleetlora/shared/protocol';
-import { bindSearchSpace, type SearchSpaceFile, parseSearchSpace } from '@fleetlora/shared/space';
+import { bindSearchSpace, parseSearchSpace, type SearchSpaceFile } from '@fleetlora/shared/space';
 import type { FromTrainingChild, ToTrainingChild } from './messages.js';
 import type { TrainingRecord, TrainingRepository } from './ports.js';
 import { defaultTrainingOptions } from './training-options.js';
@@ -15,7 +15,12 @@ export interface TrainingCatalog {
   findBase(idOrName: string): Promise<Base>;
   findDataset(idOrName: string): Promise<Dataset>;
   listAdapters(): Promise<Adapter[]>;
-  registerAdapter(name: string, baseId: string, adapterFile: Uint8Array, space: SearchSpaceFile): Promise<Adapter>;
+  registerAdapter(
+    name: string,
+    baseId: string,
+    adapterFile: Uint8Array,
+    space: SearchSpaceFile,
+  ): Promise<Adapter>;
 }
 
 /** Training runs, each in a process of its own; `show` and `stop` take an id or a name. */
@@ -65,7 +70,9 @@ export function createTrainer(options: TrainerOptions): Trainer {
   const finish = async (record: TrainingRecord, resultPath: string): Promise<void> => {
     // A crash after the adapter was recorded and before the run was: the adapter is found by name.
     const known = (await catalog.listAdapters()).find((adapter) => adapter.name === record.name);
-    const adapter = known ?? (await catalog.registerAdapter(record.name, record.baseId, await readFile(resultPath), record.space));
+    const adapter =
+      known ??
+      (await catalog.registerAdapter(record.name, record.baseId, await readFile(resultPath), record.space));
     await end(record, { state: 'finished', step: record.options.steps, adapterId: adapter.id });
     await rm(join(options.trainingFolder, record.id), { recursive: true, force: true });
   };
@@ -76,7 +83,9 @@ export function createTrainer(options: TrainerOptions): Trainer {
     const folder = join(options.trainingFolder, record.id);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const resultPath = join(folder, 'adapter.safetensors');
-    const child = fork(fileURLToPath(new URL('./training-child.js', import.meta.url)), { serialization: 'advanced' });
+    const child = fork(fileURLToPath(new URL('./training-child.js', import.meta.url)), {
+      serialization: 'advanced',
+    });
     live.set(record.id, { record, child });
     let ended = false;
     const settle = (work: Promise<void>): void => {
@@ -97,7 +106,12 @@ export function createTrainer(options: TrainerOptions): Trainer {
     child.once('exit', (code, signal) => {
       if (ended || closing) return;
       const current = live.get(record.id)?.record ?? record;
-      settle(end(current, { state: 'failed', error: `training process ended with ${signal ?? `code ${code}`}; its last checkpoint stays` }));
+      settle(
+        end(current, {
+          state: 'failed',
+          error: `training process ended with ${signal ?? `code ${code}`}; its last checkpoint stays`,
+        }),
+      );
     });
     const start: ToTrainingChild = {
       kind: 'start',
@@ -149,7 +163,8 @@ export function createTrainer(options: TrainerOptions): Trainer {
     async stop(idOrName) {
       const record = await find(idOrName);
       const running = live.get(record.id);
-      if (!running) throw new CodedError('STATE_CONFLICT', `training "${record.name}" is ${record.state}, not running`);
+      if (!running)
+        throw new CodedError('STATE_CONFLICT', `training "${record.name}" is ${record.state}, not running`);
       running.child.send({ kind: 'stop' } satisfies ToTrainingChild);
       return toTraining(record);
     },

@@ -4,7 +4,12 @@ import { setPriority } from 'node:os';
 import { systemClock } from '@fleetlora/shared/clock';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { readModelShape } from '@fleetlora/shared/graph';
-import { createFileContentStore, createNodeRuntime, openFileSource, writeFileDurably } from '@fleetlora/shared/node';
+import {
+  createFileContentStore,
+  createNodeRuntime,
+  openFileSource,
+  writeFileDurably,
+} from '@fleetlora/shared/node';
 import { bindSearchSpace } from '@fleetlora/shared/space';
 import { createTokenizer, encodeRow, parseRows } from '@fleetlora/shared/text';
 import { readTensorFile } from '@fleetlora/shared/weights';
@@ -48,7 +53,9 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
   const tokenizer = createTokenizer(JSON.parse(await readFile(store.pathOf(job.tokenizerDigest), 'utf8')));
   const [stopId = 0] = JSON.parse(file.metadata.stopIds ?? '[0]') as number[];
   const text = await readFile(store.pathOf(job.datasetDigest), 'utf8');
-  const rows = parseRows(text).map((row) => encodeRow(tokenizer, row, { stopId, maxTokens: options.maxTokens }));
+  const rows = parseRows(text).map((row) =>
+    encodeRow(tokenizer, row, { stopId, maxTokens: options.maxTokens }),
+  );
 
   const parameterCount = createLoraParameters(shape, space.file.rankMax, adaptedModules(space)).values.length;
   const { parameters, step } = await trainSuperAdapter(
@@ -85,7 +92,10 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
 }
 
 async function loadCheckpoint(path: string, parameterCount: number): Promise<Checkpoint | null> {
-  const exists = await access(path).then(() => true, () => false);
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
   if (!exists) return null;
   const source = await openFileSource(path);
   try {

@@ -1,5 +1,17 @@
-import { buildTrainingGraph, type ModelShape, type ModuleName, type WeightFile, groupOf } from '@fleetlora/shared/graph';
-import { floatTensor, int64Tensor, type Runtime, type RuntimeSession, type Tensor } from '@fleetlora/shared/runtime';
+import {
+  buildTrainingGraph,
+  groupOf,
+  type ModelShape,
+  type ModuleName,
+  type WeightFile,
+} from '@fleetlora/shared/graph';
+import {
+  floatTensor,
+  int64Tensor,
+  type Runtime,
+  type RuntimeSession,
+  type Tensor,
+} from '@fleetlora/shared/runtime';
 import { type Genome, moduleGroups } from '@fleetlora/shared/space';
 import type { TokenRow } from '@fleetlora/shared/text';
 import { type MicroBatch, packMicroBatches } from './batches.js';
@@ -29,11 +41,18 @@ export interface StepOutcome {
 /** Gradients of a batch under several sub-networks, over one session for all of them. */
 export interface TrainingStep {
   /** Sets `parameters.gradient` to the mean over sub-networks of the mean-token-loss gradient. */
-  accumulate(parameters: LoraParameters, rows: readonly TokenRow[], subnets: readonly Genome[]): Promise<StepOutcome>;
+  accumulate(
+    parameters: LoraParameters,
+    rows: readonly TokenRow[],
+    subnets: readonly Genome[],
+  ): Promise<StepOutcome>;
   close(): Promise<void>;
 }
 
-export async function openTrainingStep(runtime: Runtime, options: TrainingStepOptions): Promise<TrainingStep> {
+export async function openTrainingStep(
+  runtime: Runtime,
+  options: TrainingStepOptions,
+): Promise<TrainingStep> {
   const { shape, modules } = options;
   const session = await runtime.createSession(buildTrainingGraph(options), {
     weightFolder: options.weightFolder,
@@ -63,7 +82,8 @@ export async function openTrainingStep(runtime: Runtime, options: TrainingStepOp
           for (const group of groups) choices[`rank.${layer}.${group}`] = int64Tensor([1], [ranks[group]]);
         });
         let loss = 0;
-        for (const feeds of batches) loss += await addGradients(session, { ...feeds, ...choices, ...factors }, fetches, parameters);
+        for (const feeds of batches)
+          loss += await addGradients(session, { ...feeds, ...choices, ...factors }, fetches, parameters);
         losses.push(loss * subnets.length);
       }
       const tokens = rows.reduce((sum, row) => sum + row.ids.length, 0) * subnets.length;
@@ -91,7 +111,8 @@ async function addGradients(
       const into = view.start + row * view.columns;
       const from = row * columns;
       for (let column = 0; column < columns; column++)
-        parameters.gradient[into + column] = (parameters.gradient[into + column] as number) + (part[from + column] as number);
+        parameters.gradient[into + column] =
+          (parameters.gradient[into + column] as number) + (part[from + column] as number);
     }
   }
   return (results.loss?.data[0] as number | undefined) ?? Number.NaN;

@@ -11,12 +11,20 @@ import type { TensorFile } from '../weights/tensor-file.js';
 export interface AdapterFactorsInMemory {
   readonly facts: AdapterFacts;
   /** A factor cut to a candidate: [rank, columns]. Views where rows are whole, copies where not. */
-  slice(genome: Genome, layer: number, module: ModuleName, factor: 'A' | 'B'): { dims: [number, number]; data: Float32Array };
+  slice(
+    genome: Genome,
+    layer: number,
+    module: ModuleName,
+    factor: 'A' | 'B',
+  ): { dims: [number, number]; data: Float32Array };
   /** All factors of a candidate as graph inputs `layers.i.m.A|B`. */
   feeds(genome: Genome): Record<string, Tensor>;
 }
 
-export async function loadAdapterFactors(file: TensorFile, shape: ModelShape): Promise<AdapterFactorsInMemory> {
+export async function loadAdapterFactors(
+  file: TensorFile,
+  shape: ModelShape,
+): Promise<AdapterFactorsInMemory> {
   const facts = readAdapterFacts(file);
   const stored = new Map<string, Float32Array>();
   for (let layer = 0; layer < shape.layers; layer++) {

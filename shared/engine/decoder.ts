@@ -35,12 +35,19 @@ export interface Decoder {
 }
 
 /** Loads a candidate for generation. The cache is updated in place. */
-export async function openDecoder(runtime: Runtime, model: CandidateModel, options: DecoderOptions): Promise<Decoder> {
+export async function openDecoder(
+  runtime: Runtime,
+  model: CandidateModel,
+  options: DecoderOptions,
+): Promise<Decoder> {
   const resolved = resolveCandidate(model);
   const { shape } = resolved;
   const { positions } = options;
   if (positions < 1 || positions > shape.positions)
-    throw new CodedError('BAD_REQUEST', `cache of ${positions} positions asked for, the model has 1 to ${shape.positions}`);
+    throw new CodedError(
+      'BAD_REQUEST',
+      `cache of ${positions} positions asked for, the model has 1 to ${shape.positions}`,
+    );
   const session = await runtime.createSession(
     buildInferenceGraph({ ...resolved, head: 'logits', cachePositions: positions }),
     { weightFolder: model.folder, threads: options.threads, weights: options.weights ?? 'prepacked' },
@@ -60,7 +67,10 @@ export async function openDecoder(runtime: Runtime, model: CandidateModel, optio
   const append = async (ids: readonly number[]): Promise<Float32Array> => {
     const total = length + ids.length;
     if (ids.length === 0 || total > positions)
-      throw new CodedError('BAD_REQUEST', `${ids.length} tokens after ${length} asked for, the cache holds 1 to ${positions}`);
+      throw new CodedError(
+        'BAD_REQUEST',
+        `${ids.length} tokens after ${length} asked for, the cache holds 1 to ${positions}`,
+      );
     const results = await session.run(
       {
         ids: int64Tensor([1, ids.length], ids),

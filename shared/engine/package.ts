@@ -1,7 +1,7 @@
-import { buildMergeGraph } from '../graph/merge-graph.js';
-import { moduleDims, type ModuleName, readModelShape } from '../graph/model-shape.js';
-import { floatTensor, type Runtime } from '../runtime.js';
 import { groupOf } from '../graph/lora.js';
+import { buildMergeGraph } from '../graph/merge-graph.js';
+import { type ModuleName, moduleDims, readModelShape } from '../graph/model-shape.js';
+import { floatTensor, type Runtime } from '../runtime.js';
 import type { Genome } from '../space/genome.js';
 import { encodeTensorFile, type TensorToWrite } from '../weights/encode-tensor-file.js';
 import { packageMetadata, packageTensors } from '../weights/package-plan.js';
@@ -32,17 +32,29 @@ export async function buildPackage(
   const { rankMax, alpha, modules } = factors.facts;
   const merger = await runtime.createSession(buildMergeGraph(alpha / rankMax), { threads: 1 });
 
-  const merged = async (layer: number, module: ModuleName, dims: readonly [number, number]): Promise<Float32Array> => {
+  const merged = async (
+    layer: number,
+    module: ModuleName,
+    dims: readonly [number, number],
+  ): Promise<Float32Array> => {
     const genes = genome.layers[layer];
     const [inDim, outDim] = moduleDims(shape, module);
-    const stored = await readFloats(base, `layers.${layer}.${module}`, module === 'down' ? [inDim, outDim] : [outDim, inDim]);
+    const stored = await readFloats(
+      base,
+      `layers.${layer}.${module}`,
+      module === 'down' ? [inDim, outDim] : [outDim, inDim],
+    );
     const weight = stored.subarray(0, dims[0] * dims[1]);
     if (!genes || genes.ranks[groupOf[module]] === 0 || !modules.includes(module)) return weight;
     const a = factors.slice(genome, layer, module, 'A');
     const b = factors.slice(genome, layer, module, 'B');
     const [left, right] = module === 'down' ? [a, b] : [b, a];
     const results = await merger.run(
-      { left: floatTensor(left.dims, left.data), right: floatTensor(right.dims, right.data), weight: floatTensor(dims, weight) },
+      {
+        left: floatTensor(left.dims, left.data),
+        right: floatTensor(right.dims, right.data),
+        weight: floatTensor(dims, weight),
+      },
       ['merged'],
     );
     return results.merged?.data as Float32Array;

@@ -1,5 +1,5 @@
-import { buildInferenceGraph } from '../graph/inference-graph.js';
 import type { WeightFile } from '../graph/graph-weights.js';
+import { buildInferenceGraph } from '../graph/inference-graph.js';
 import { readModelShape } from '../graph/model-shape.js';
 import { int32Tensor, int64Tensor, type Runtime, type RuntimeSession, type Tensor } from '../runtime.js';
 import type { Genome } from '../space/genome.js';
@@ -28,7 +28,11 @@ export interface Scorer {
    */
   score(genome: Genome, rows: readonly TokenRow[], onProgress?: (done: number) => void): Promise<RowScore[]>;
   /** Scores exactly what a device would run: for a merged or packaged model. */
-  scoreModel(model: CandidateModel, rows: readonly TokenRow[], onProgress?: (done: number) => void): Promise<RowScore[]>;
+  scoreModel(
+    model: CandidateModel,
+    rows: readonly TokenRow[],
+    onProgress?: (done: number) => void,
+  ): Promise<RowScore[]>;
   close(): Promise<void>;
 }
 
@@ -79,7 +83,11 @@ export async function openScorer(runtime: Runtime, options: ScorerOptions): Prom
       scoreRows(await sessionFor(genome), rows, factors?.feeds(genome) ?? {}, onProgress),
     async scoreModel(model, rows, onProgress) {
       const graph = buildInferenceGraph({ ...resolveCandidate(model), head: 'scores', cachePositions: 0 });
-      const session = await runtime.createSession(graph, { weightFolder: model.folder, threads, weights: 'mapped' });
+      const session = await runtime.createSession(graph, {
+        weightFolder: model.folder,
+        threads,
+        weights: 'mapped',
+      });
       try {
         return await scoreRows(session, rows, {}, onProgress);
       } finally {
@@ -105,7 +113,12 @@ async function scoreRows(
   for (let from = 0; from < order.length; ) {
     const length = lengthOf(rows[order[from] as number]);
     const batch = order.slice(from, from + Math.max(1, Math.floor(BATCH_TOKENS / length)));
-    const part = await scoreBatch(session, batch.map((index) => rows[index] as TokenRow), length, constantFeeds);
+    const part = await scoreBatch(
+      session,
+      batch.map((index) => rows[index] as TokenRow),
+      length,
+      constantFeeds,
+    );
     batch.forEach((index, i) => {
       scores[index] = part[i] as RowScore;
     });
@@ -141,7 +154,10 @@ async function scoreBatch(
       rows: int64Tensor([positions.length], positions),
       targets: int64Tensor([targets.length], targets),
       // Right padding comes after everything a causal model looks at, so every row may claim full length.
-      last: int32Tensor([rows.length], rows.map(() => length - 1)),
+      last: int32Tensor(
+        [rows.length],
+        rows.map(() => length - 1),
+      ),
       total: int32Tensor([1], [length]),
     },
     ['nll', 'best'],

@@ -31,7 +31,13 @@ export interface AttentionTape {
  * fused one has no gradient). q [B·S, heads·D], k and v [B·S, kvHeads·D], not yet rotated.
  * @source com.microsoft.RotaryEmbedding (half rotation), com.microsoft.FusedMatMul
  */
-export function appendAttentionForward(builder: GraphBuilder, context: AttentionContext, q: string, k: string, v: string): AttentionTape {
+export function appendAttentionForward(
+  builder: GraphBuilder,
+  context: AttentionContext,
+  q: string,
+  k: string,
+  v: string,
+): AttentionTape {
   const form = attentionForm(builder, context);
   const queries = form.groupQueries(form.rotate(form.threeDims(q, form.qWidth), 'forward'));
   const keys = form.splitHeads(form.rotate(form.threeDims(k, form.kvWidth), 'forward'));
@@ -58,13 +64,16 @@ export function appendAttentionBackward(
   const dContext = form.groupQueries(dOut);
   const dValues = node('FusedMatMul', [tape.probabilities, dContext], { transA: 1 });
   const dProbabilities = node('FusedMatMul', [dContext, tape.v], { transB: 1 });
-  const rowSum = node('ReduceSum', [node('Mul', [dContext, tape.context]), builder.constant([-1])], { keepdims: 1 });
+  const rowSum = node('ReduceSum', [node('Mul', [dContext, tape.context]), builder.constant([-1])], {
+    keepdims: 1,
+  });
   const dScores = node('Mul', [tape.probabilities, node('Sub', [dProbabilities, rowSum])]);
   const alpha = { alpha: { float: form.scale } };
   const dQueries = node('FusedMatMul', [dScores, tape.k], alpha);
   const dKeys = node('FusedMatMul', [dScores, tape.q], { transA: 1, ...alpha });
   const flat = (x: string, width: number): string => node('Reshape', [x, builder.constant([-1, width])]);
-  const unrotated = (x: string, width: number): string => flat(form.rotate(form.threeDims(x, width), 'backward'), width);
+  const unrotated = (x: string, width: number): string =>
+    flat(form.rotate(form.threeDims(x, width), 'backward'), width);
   return {
     dq: unrotated(form.ungroupQueries(dQueries), form.qWidth),
     dk: unrotated(form.joinHeads(dKeys), form.kvWidth),
@@ -81,7 +90,10 @@ function attentionForm(builder: GraphBuilder, { shape, base, ids }: AttentionCon
   const table = (name: string): string => bindRows(builder, weights, name, [shape.positions, headDim / 2]);
   /** [.., S split as B, S] with the given trailing sizes. */
   const perToken = (x: string, trailing: readonly number[]): string =>
-    builder.node('Reshape', [x, builder.node('Concat', [tokenDims, builder.constant(trailing)], { axis: 0 })]);
+    builder.node('Reshape', [
+      x,
+      builder.node('Concat', [tokenDims, builder.constant(trailing)], { axis: 0 }),
+    ]);
   return {
     qWidth: shape.heads * headDim,
     kvWidth: kvHeads * headDim,
@@ -99,14 +111,20 @@ function attentionForm(builder: GraphBuilder, { shape, base, ids }: AttentionCon
     },
     /** [B·S or B,S, heads·D] → [B, K, G·S, D]. */
     groupQueries: (x: string): string => {
-      const split = builder.node('Transpose', [perToken(x, [kvHeads, group, headDim])], { perm: [0, 2, 3, 1, 4] });
+      const split = builder.node('Transpose', [perToken(x, [kvHeads, group, headDim])], {
+        perm: [0, 2, 3, 1, 4],
+      });
       return builder.node('Reshape', [split, builder.constant([0, kvHeads, -1, headDim])]);
     },
     /** [B, K, G·S, D] → [B, S, K, G, D]. */
     ungroupQueries: (x: string): string =>
-      builder.node('Transpose', [builder.node('Reshape', [x, builder.constant([0, kvHeads, group, -1, headDim])])], {
-        perm: [0, 3, 1, 2, 4],
-      }),
+      builder.node(
+        'Transpose',
+        [builder.node('Reshape', [x, builder.constant([0, kvHeads, group, -1, headDim])])],
+        {
+          perm: [0, 3, 1, 2, 4],
+        },
+      ),
     /** [B, S, K·D] → [B, K, S, D]. */
     splitHeads: (x: string): string =>
       builder.node('Transpose', [perToken(x, [kvHeads, headDim])], { perm: [0, 2, 1, 3] }),

@@ -24,7 +24,12 @@ const FLOAT_BYTES = 4;
  * constant: a prefix of rows is a prefix of bytes, so no weight is copied.
  * @throws WEIGHT_MISSING, WEIGHT_DTYPE or WEIGHT_SHAPE naming the tensor, what it is and what was wanted
  */
-export function bindRows(builder: GraphBuilder, weights: GraphWeights, name: string, dims: readonly number[]): string {
+export function bindRows(
+  builder: GraphBuilder,
+  weights: GraphWeights,
+  name: string,
+  dims: readonly number[],
+): string {
   const owner = weights.overlay?.file.tensors.has(name) ? weights.overlay : weights.base;
   const entry = owner.file.tensors.get(name);
   if (!entry) throw new CodedError('WEIGHT_MISSING', `weight file ${owner.fileName} has no tensor ${name}`);
@@ -32,7 +37,11 @@ export function bindRows(builder: GraphBuilder, weights: GraphWeights, name: str
     throw new CodedError('WEIGHT_DTYPE', `tensor ${name} is ${entry.dtype}, sessions map F32 files`);
   const [rows = 0, ...rest] = dims;
   const [storedRows = 0, ...storedRest] = entry.shape;
-  if (storedRows < rows || rest.length !== storedRest.length || rest.some((dim, axis) => dim !== storedRest[axis]))
+  if (
+    storedRows < rows ||
+    rest.length !== storedRest.length ||
+    rest.some((dim, axis) => dim !== storedRest[axis])
+  )
     throw new CodedError(
       'WEIGHT_SHAPE',
       `tensor ${name} is [${entry.shape.join(', ')}], wanted the first rows of it as [${dims.join(', ')}]`,
@@ -45,10 +54,21 @@ export function bindRows(builder: GraphBuilder, weights: GraphWeights, name: str
  * Declares the top left [rows, columns] block of a stored F32 matrix. Fewer columns than stored
  * are cut by a Slice on the constant, which ONNX Runtime folds when it loads the graph.
  */
-export function bindBlock(builder: GraphBuilder, weights: GraphWeights, name: string, rows: number, columns: number): string {
+export function bindBlock(
+  builder: GraphBuilder,
+  weights: GraphWeights,
+  name: string,
+  rows: number,
+  columns: number,
+): string {
   const entry = weights.overlay?.file.tensors.get(name) ?? weights.base.file.tensors.get(name);
   const storedColumns = entry?.shape[1] ?? columns;
   if (storedColumns <= columns) return bindRows(builder, weights, name, [rows, columns]);
   const full = bindRows(builder, weights, name, [rows, storedColumns]);
-  return builder.node('Slice', [full, builder.constant([0]), builder.constant([columns]), builder.constant([1])]);
+  return builder.node('Slice', [
+    full,
+    builder.constant([0]),
+    builder.constant([columns]),
+    builder.constant([1]),
+  ]);
 }

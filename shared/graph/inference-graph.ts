@@ -1,7 +1,7 @@
 import type { Genome, LayerGenome } from '../space/genome.js';
 import { bindRows, type GraphWeights } from './graph-weights.js';
 import { bindLora, type LoraSource } from './lora.js';
-import { moduleDims, type ModelShape, type ModuleName } from './model-shape.js';
+import { type ModelShape, type ModuleName, moduleDims } from './model-shape.js';
 import { GraphBuilder } from './onnx-writer.js';
 
 /** One forward graph over mapped weights. */
@@ -43,7 +43,8 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
   const total = builder.input('total', 'int32', [1]);
 
   const vector = (name: string): string => bindRows(builder, weights, name, [shape.hidden]);
-  const table = (name: string): string => bindRows(builder, weights, name, [shape.positions, shape.headDim / 2]);
+  const table = (name: string): string =>
+    bindRows(builder, weights, name, [shape.positions, shape.headDim / 2]);
   const tokenDims = builder.node('Shape', [ids]);
   const threeDims = (x: string, width: number): string =>
     builder.node('Reshape', [x, builder.node('Concat', [tokenDims, builder.constant([width])], { axis: 0 })]);
@@ -91,7 +92,11 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
 
   const embed = bindRows(builder, weights, 'embed', [shape.vocab, shape.hidden]);
   let residual = twoDims(builder.node('Gather', [embed, ids]), shape.hidden);
-  let normed = builder.node('SimplifiedLayerNormalization', [residual, vector('layers.0.inputNorm')], epsilon);
+  let normed = builder.node(
+    'SimplifiedLayerNormalization',
+    [residual, vector('layers.0.inputNorm')],
+    epsilon,
+  );
   genome.layers.forEach((genes, layer) => {
     let attended = attention(layer, normed, genes);
     if (layer === genome.layers.length - 1) {

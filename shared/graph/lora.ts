@@ -1,6 +1,6 @@
 import type { LayerGenome, ModuleGroup } from '../space/genome.js';
 import { bindBlock, type GraphWeights } from './graph-weights.js';
-import { moduleDims, type ModelShape, type ModuleName } from './model-shape.js';
+import { type ModelShape, type ModuleName, moduleDims } from './model-shape.js';
 import type { GraphBuilder } from './onnx-writer.js';
 
 /** Which rank choice a linear module obeys. */

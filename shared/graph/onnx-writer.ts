@@ -45,7 +45,9 @@ class ProtoWriter {
     return this;
   }
   bytes(field: number, value: Uint8Array): this {
-    this.varint(field * 8 + 2).varint(value.length).reserve(value.length);
+    this.varint(field * 8 + 2)
+      .varint(value.length)
+      .reserve(value.length);
     this.buffer.set(value, this.length);
     this.length += value.length;
     return this;
@@ -164,14 +166,20 @@ export class GraphBuilder {
       for (const input of inputs) node.text(1, input);
       for (const output of names) node.text(2, output);
       node.text(3, `n${this.counter++}`).text(4, op);
-      for (const [key, value] of Object.entries(attributes)) node.message(5, (a) => writeAttribute(a, key, value));
+      for (const [key, value] of Object.entries(attributes))
+        node.message(5, (a) => writeAttribute(a, key, value));
       if (microsoftOperators.has(op)) node.text(7, 'com.microsoft');
     });
     return names;
   }
 
   /** `operator` for operators of one output. */
-  node(op: string, inputs: readonly string[], attributes: Readonly<Record<string, Attribute>> = {}, output?: string): string {
+  node(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    output?: string,
+  ): string {
     return this.operator(op, inputs, output === undefined ? 1 : [output], attributes)[0] as string;
   }
 

@@ -1,8 +1,8 @@
 import { moduleGroups } from '../space/genome.js';
-import { appendAttentionBackward, appendAttentionForward, type AttentionTape } from './attention-gradient.js';
+import { type AttentionTape, appendAttentionBackward, appendAttentionForward } from './attention-gradient.js';
 import { bindRows, type WeightFile } from './graph-weights.js';
 import { groupOf, loraName } from './lora.js';
-import { moduleDims, type ModelShape, type ModuleName } from './model-shape.js';
+import { type ModelShape, type ModuleName, moduleDims } from './model-shape.js';
 import { GraphBuilder } from './onnx-writer.js';
 
 export interface TrainingGraphOptions {
@@ -69,14 +69,20 @@ export function buildTrainingGraph(options: TrainingGraphOptions): Uint8Array {
   for (let layer = 0; layer < shape.layers; layer++) {
     builder.input(`width.${layer}`, 'int64', [1]);
     for (const group of moduleGroups) {
-      if (options.modules.some((module) => groupOf[module] === group)) builder.input(`rank.${layer}.${group}`, 'int64', [1]);
+      if (options.modules.some((module) => groupOf[module] === group))
+        builder.input(`rank.${layer}.${group}`, 'int64', [1]);
     }
   }
 
   const linear = (layer: number, module: ModuleName, x: string): { out: string; tape: LinearTape } => {
     const [inDim, outDim] = moduleDims(shape, module);
     const elastic = module === 'gate' || module === 'up' || module === 'down';
-    const stored = bindRows(builder, weights, `layers.${layer}.${module}`, module === 'down' ? [inDim, outDim] : [outDim, inDim]);
+    const stored = bindRows(
+      builder,
+      weights,
+      `layers.${layer}.${module}`,
+      module === 'down' ? [inDim, outDim] : [outDim, inDim],
+    );
     const weight = elastic ? prefix(stored, `width.${layer}`, 0) : stored;
     const out = node('Gemm', [x, weight], module === 'down' ? {} : { transB: 1 });
     if (!options.modules.includes(module)) return { out, tape: { x, weight, lora: null } };
@@ -87,7 +93,10 @@ export function buildTrainingGraph(options: TrainingGraphOptions): Uint8Array {
     if (module === 'down') a = prefix(a, width, 1);
     else if (elastic) b = prefix(b, width, 1);
     const low = node('Gemm', [x, a], { transB: 1 });
-    return { out: node('Gemm', [low, b, out], { alpha: { float: loraScale } }), tape: { x, weight, lora: { low, a, b } } };
+    return {
+      out: node('Gemm', [low, b, out], { alpha: { float: loraScale } }),
+      tape: { x, weight, lora: { low, a, b } },
+    };
   };
 
   /** Emits the module's LoRA gradients; returns dx [T, in] (+ `sum`), or '' when it is not wanted. */
@@ -111,7 +120,11 @@ export function buildTrainingGraph(options: TrainingGraphOptions): Uint8Array {
       builder.output(gradB, 'float32', ['?', '?']);
     }
     if (wanted.dx === 'none') return '';
-    const through = node('Gemm', [dy, tape.weight, ...(wanted.sum ? [wanted.sum] : [])], module === 'down' ? { transB: 1 } : {});
+    const through = node(
+      'Gemm',
+      [dy, tape.weight, ...(wanted.sum ? [wanted.sum] : [])],
+      module === 'down' ? { transB: 1 } : {},
+    );
     return tape.lora ? node('Gemm', [dLow, tape.lora.a, through]) : through;
   };
 
@@ -141,7 +154,13 @@ export function buildTrainingGraph(options: TrainingGraphOptions): Uint8Array {
     const q = linear(layer, 'q', inputNorm.out);
     const k = linear(layer, 'k', inputNorm.out);
     const v = linear(layer, 'v', inputNorm.out);
-    const attention: AttentionTape = appendAttentionForward(builder, { shape, base, ids, mask }, q.out, k.out, v.out);
+    const attention: AttentionTape = appendAttentionForward(
+      builder,
+      { shape, base, ids, mask },
+      q.out,
+      k.out,
+      v.out,
+    );
     let context = attention.out;
     if (layer === lastLayer) {
       context = node('Gather', [context, rows]);
@@ -163,7 +182,9 @@ export function buildTrainingGraph(options: TrainingGraphOptions): Uint8Array {
   const logits = node('Gemm', [finalNorm.out, headMatrix], { transB: 1 });
   const logProbabilities = node('LogSoftmax', [logits], { axis: 1 });
   const column = node('Unsqueeze', [targets, one]);
-  const likelihood = node('ReduceSum', [node('GatherElements', [logProbabilities, column], { axis: 1 })], { keepdims: 0 });
+  const likelihood = node('ReduceSum', [node('GatherElements', [logProbabilities, column], { axis: 1 })], {
+    keepdims: 0,
+  });
   node('Mul', [node('Neg', [likelihood]), lossWeight], {}, 'loss');
   builder.output('loss', 'float32', []);
 
@@ -189,11 +210,20 @@ export function buildTrainingGraph(options: TrainingGraphOptions): Uint8Array {
     let dContext = linearBackward(layer, 'o', tape.o.tape, dResidual, { dx: 'needed' });
     if (layer === lastLayer) {
       const scatter = (values: string, like: string): string =>
-        node('ScatterND', [node('ConstantOfShape', [node('Shape', [like])]), node('Unsqueeze', [rows, one]), values]);
+        node('ScatterND', [
+          node('ConstantOfShape', [node('Shape', [like])]),
+          node('Unsqueeze', [rows, one]),
+          values,
+        ]);
       dContext = scatter(dContext, tape.attention.out);
       dResidual = scatter(dResidual, tape.inputNorm.x);
     }
-    const { dq, dk, dv } = appendAttentionBackward(builder, { shape, base, ids, mask }, tape.attention, dContext);
+    const { dq, dk, dv } = appendAttentionBackward(
+      builder,
+      { shape, base, ids, mask },
+      tape.attention,
+      dContext,
+    );
     if (layer === 0) {
       linearBackward(layer, 'q', tape.q.tape, dq, { dx: 'none' });
       linearBackward(layer, 'k', tape.k.tape, dk, { dx: 'none' });

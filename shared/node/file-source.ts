@@ -16,11 +16,15 @@ export async function openFileSource(path: string): Promise<FileSource> {
     size,
     async read(offset, length) {
       if (offset < 0 || length < 0 || offset + length > size)
-        throw new CodedError('SAFETENSORS_TRUNCATED', `${path}: wanted bytes ${offset} to ${offset + length}, the file has ${size}`);
+        throw new CodedError(
+          'SAFETENSORS_TRUNCATED',
+          `${path}: wanted bytes ${offset} to ${offset + length}, the file has ${size}`,
+        );
       const bytes = new Uint8Array(length);
       for (let done = 0; done < length; ) {
         const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
-        if (bytesRead === 0) throw new CodedError('SAFETENSORS_TRUNCATED', `${path} became shorter while it was read`);
+        if (bytesRead === 0)
+          throw new CodedError('SAFETENSORS_TRUNCATED', `${path} became shorter while it was read`);
         done += bytesRead;
       }
       return bytes;

@@ -25,10 +25,14 @@ export function createNodeRuntime(): Runtime {
       const session = await ort.InferenceSession.create(graph, sessionOptions(options));
       return {
         async run(feeds, fetches) {
-          const inputs = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]));
+          const inputs = Object.fromEntries(
+            Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]),
+          );
           const wanted = isNames(fetches)
             ? fetches
-            : Object.fromEntries(Object.entries(fetches).map(([name, tensor]) => [name, tensor && toOrt(tensor)]));
+            : Object.fromEntries(
+                Object.entries(fetches).map(([name, tensor]) => [name, tensor && toOrt(tensor)]),
+              );
           const results = await session.run(inputs, wanted);
           return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor)]));
         },
@@ -63,6 +67,8 @@ function readVersion(): string {
   return version;
 }
 
-function isNames(fetches: readonly string[] | Readonly<Record<string, Tensor | null>>): fetches is readonly string[] {
+function isNames(
+  fetches: readonly string[] | Readonly<Record<string, Tensor | null>>,
+): fetches is readonly string[] {
   return Array.isArray(fetches);
 }

@@ -1,5 +1,5 @@
-import { Type, type Static } from 'typebox';
-import { Bytes, Digest, GenomeText, Id, LongText, Milliseconds, ShortText, closed } from './fields.js';
+import { type Static, Type } from 'typebox';
+import { Bytes, closed, Digest, GenomeText, Id, LongText, Milliseconds, ShortText } from './fields.js';
 import { limits } from './limits.js';
 
 /** What a device is, told at enrolment and at every birth. */
@@ -46,7 +46,12 @@ export const defaultMeasurePlan: MeasurePlan = {
 const Samples = Type.Array(Milliseconds, { minItems: 1, maxItems: limits.samples });
 /** One timed quantity: percentiles in ms, n, and every raw sample in the order taken. */
 export const Timing = Type.Object(
-  { p50Ms: Milliseconds, p90Ms: Milliseconds, n: Type.Integer({ minimum: 1, maximum: limits.samples }), samplesMs: Samples },
+  {
+    p50Ms: Milliseconds,
+    p90Ms: Milliseconds,
+    n: Type.Integer({ minimum: 1, maximum: limits.samples }),
+    samplesMs: Samples,
+  },
   closed,
 );
 export type Timing = Static<typeof Timing>;
@@ -125,7 +130,7 @@ export const JobResult = Type.Union([
   Type.Object(
     {
       jobId: Id,
-      outcome: Type.Enum(["infeasible", "failed", "rejected", "canceled"]),
+      outcome: Type.Enum(['infeasible', 'failed', 'rejected', 'canceled']),
       reason: LongText,
     },
     closed,
@@ -134,7 +139,15 @@ export const JobResult = Type.Union([
 export type JobResult = Static<typeof JobResult>;
 
 /** Steps of an installation; the last three are final. */
-export const installStates = ['fetching', 'verifying', 'loading', 'proving', 'succeeded', 'failed', 'rejected'] as const;
+export const installStates = [
+  'fetching',
+  'verifying',
+  'loading',
+  'proving',
+  'succeeded',
+  'failed',
+  'rejected',
+] as const;
 export const InstallState = Type.Enum([...installStates]);
 export type InstallState = Static<typeof InstallState>;
 

@@ -1,13 +1,25 @@
-import { Type, type Static } from 'typebox';
-import { DeviceFacts, MeasurePlan, Measurement, installStates } from './device.js';
-import { Base64, Bytes, Digest, GenomeText, Id, LongText, Name, ShortText, TimeMs, closed } from './fields.js';
+import { type Static, Type } from 'typebox';
 import { SearchSpaceSchema } from '../space/search-space.js';
+import { DeviceFacts, installStates, Measurement, MeasurePlan } from './device.js';
+import {
+  Base64,
+  Bytes,
+  closed,
+  Digest,
+  GenomeText,
+  Id,
+  LongText,
+  Name,
+  ShortText,
+  TimeMs,
+} from './fields.js';
 import { SignedManifest } from './release.js';
 
 /** Every error of the API. `code` is one of errorTable's. */
 export const ApiError = Type.Object({ code: Type.String(), message: Type.String() });
 export type ApiError = Static<typeof ApiError>;
-const Nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) => Type.Union([schema, Type.Null()]);
+const Nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
+  Type.Union([schema, Type.Null()]);
 
 // -- files ---------------------------------------------------------------------------------
 export const Upload = Type.Object({ digest: Digest, bytes: Bytes });
@@ -57,7 +69,13 @@ export type Adapter = Static<typeof Adapter>;
 /** JSONL of {"prompt", "completion"}. */
 export const DatasetImport = Type.Object({ name: Name, digest: Digest }, closed);
 export type DatasetImport = Static<typeof DatasetImport>;
-export const Dataset = Type.Object({ id: Id, name: Name, digest: Digest, rows: Type.Integer(), createdAtMs: TimeMs });
+export const Dataset = Type.Object({
+  id: Id,
+  name: Name,
+  digest: Digest,
+  rows: Type.Integer(),
+  createdAtMs: TimeMs,
+});
 export type Dataset = Static<typeof Dataset>;
 
 // -- training ---------------------------------------------------------------------------------
@@ -69,7 +87,7 @@ export const TrainingOptions = Type.Object(
     warmupSteps: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
     weightDecay: Type.Number({ minimum: 0, maximum: 1 }),
     clipNorm: Type.Number({ exclusiveMinimum: 0, maximum: 1e6 }),
-    sampling: Type.Enum(["uniform", "sandwich", "rotation"]),
+    sampling: Type.Enum(['uniform', 'sandwich', 'rotation']),
     /** Random sub-networks a step beside max and min (sandwich), or alone (uniform); rotation has its own. */
     randomSubnets: Type.Integer({ minimum: 0, maximum: 16 }),
     maxTokens: Type.Integer({ minimum: 8, maximum: 8192 }),
@@ -91,7 +109,7 @@ export const TrainingStart = Type.Object(
   closed,
 );
 export type TrainingStart = Static<typeof TrainingStart>;
-export const RunState = Type.Enum(["running", "finished", "failed", "stopped"]);
+export const RunState = Type.Enum(['running', 'finished', 'failed', 'stopped']);
 export type RunState = Static<typeof RunState>;
 export const Training = Type.Object({
   id: Id,
@@ -112,7 +130,10 @@ export type Training = Static<typeof Training>;
 
 // -- enrolment and devices ---------------------------------------------------------------------
 export const CodeCreate = Type.Object(
-  { ttlSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 365 * 86400 })), deviceClass: Type.Optional(Name) },
+  {
+    ttlSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 365 * 86400 })),
+    deviceClass: Type.Optional(Name),
+  },
   closed,
 );
 export type CodeCreate = Static<typeof CodeCreate>;
@@ -121,17 +142,31 @@ export type Code = Static<typeof Code>;
 
 /** `publicKey`: P-256 SPKI DER; `proof`: ECDSA-SHA256 (IEEE P1363) over enrolmentBytes(code, publicKey). */
 export const Enroll = Type.Object(
-  { code: Type.String({ minLength: 4, maxLength: 64 }), name: Type.Optional(Name), publicKey: Base64, proof: Base64, facts: DeviceFacts },
+  {
+    code: Type.String({ minLength: 4, maxLength: 64 }),
+    name: Type.Optional(Name),
+    publicKey: Base64,
+    proof: Base64,
+    facts: DeviceFacts,
+  },
   closed,
 );
 export type Enroll = Static<typeof Enroll>;
 /** `releaseKey`: Ed25519 SPKI DER, pinned by the device. */
-export const Enrolled = Type.Object({ deviceId: Id, deviceClass: Name, mqttUrl: Type.String(), releaseKey: Base64 });
+export const Enrolled = Type.Object({
+  deviceId: Id,
+  deviceClass: Name,
+  mqttUrl: Type.String(),
+  releaseKey: Base64,
+});
 export type Enrolled = Static<typeof Enrolled>;
 export const ChallengeRequest = Type.Object({ deviceId: Id }, closed);
 export const Challenge = Type.Object({ nonce: Type.String({ maxLength: 128 }) });
 /** `signature`: ECDSA-SHA256 (IEEE P1363) over sessionBytes(deviceId, nonce). */
-export const SessionRequest = Type.Object({ deviceId: Id, nonce: Type.String({ maxLength: 128 }), signature: Base64 }, closed);
+export const SessionRequest = Type.Object(
+  { deviceId: Id, nonce: Type.String({ maxLength: 128 }), signature: Base64 },
+  closed,
+);
 /** `token`: MQTT password (user name: device id) and bearer token of the artifact routes. */
 export const Session = Type.Object({ token: Type.String(), expiresInSeconds: Type.Integer() });
 export type Session = Static<typeof Session>;
@@ -258,7 +293,14 @@ export type Front = Static<typeof Front>;
 
 // -- releases and rollouts ------------------------------------------------------------------------
 export const ReleaseCreate = Type.Object(
-  { name: Name, search: ShortText, trial: Type.Optional(Type.String({ maxLength: 64 })), goldenPrompts: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 2000 }), { minItems: 1, maxItems: 64 })) },
+  {
+    name: Name,
+    search: ShortText,
+    trial: Type.Optional(Type.String({ maxLength: 64 })),
+    goldenPrompts: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 2000 }), { minItems: 1, maxItems: 64 }),
+    ),
+  },
   closed,
 );
 export type ReleaseCreate = Static<typeof ReleaseCreate>;
@@ -277,14 +319,18 @@ export const Release = Type.Object({
 });
 export type Release = Static<typeof Release>;
 export const RolloutStart = Type.Object(
-  { release: ShortText, deviceClass: Type.Optional(Name), devices: Type.Optional(Type.Array(ShortText, { minItems: 1, maxItems: 1000 })) },
+  {
+    release: ShortText,
+    deviceClass: Type.Optional(Name),
+    devices: Type.Optional(Type.Array(ShortText, { minItems: 1, maxItems: 1000 })),
+  },
   closed,
 );
 export type RolloutStart = Static<typeof RolloutStart>;
 export const RolloutDevice = Type.Object({
   deviceId: Id,
   name: Name,
-  state: Type.Enum(["waiting", ...installStates]),
+  state: Type.Enum(['waiting', ...installStates]),
   reason: Nullable(LongText),
   healthy: Nullable(Type.Integer()),
   checked: Nullable(Type.Integer()),
@@ -294,13 +340,18 @@ export type RolloutDevice = Static<typeof RolloutDevice>;
 export const Rollout = Type.Object({
   id: Id,
   releaseId: Id,
-  state: Type.Enum(["running", "succeeded", "failed"]),
+  state: Type.Enum(['running', 'succeeded', 'failed']),
   devices: Type.Array(RolloutDevice),
   createdAtMs: TimeMs,
 });
 export type Rollout = Static<typeof Rollout>;
 
-export const Health = Type.Object({ version: Type.String(), startedAtMs: TimeMs, devicesOnline: Type.Integer(), droppedMessages: Type.Integer() });
+export const Health = Type.Object({
+  version: Type.String(),
+  startedAtMs: TimeMs,
+  devicesOnline: Type.Integer(),
+  droppedMessages: Type.Integer(),
+});
 export type Health = Static<typeof Health>;
 
 /** Every route of the API in one place: documentation, client and tests walk this list. */

@@ -1,8 +1,17 @@
-import { Type, type Static, type TSchema } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { CodedError } from '../errors.js';
 import { describeMismatch } from './describe-mismatch.js';
-import { Acknowledgement, Birth, Cancel, Death, Desired, JobResult, MeasureJob, RolloutReport } from './device.js';
+import {
+  Acknowledgement,
+  Birth,
+  Cancel,
+  Death,
+  Desired,
+  JobResult,
+  MeasureJob,
+  RolloutReport,
+} from './device.js';
 import { closed } from './fields.js';
 import { limits, protocolVersion } from './limits.js';
 import type { DownKind, UpKind } from './topics.js';
@@ -43,7 +52,10 @@ const envelope = <S extends TSchema>(body: S) =>
   );
 
 const checks = new Map<MessageKind, Validator>(
-  (Object.keys(bodies) as MessageKind[]).map((kind) => [kind, Compile(envelope(bodies[kind])) as unknown as Validator]),
+  (Object.keys(bodies) as MessageKind[]).map((kind) => [
+    kind,
+    Compile(envelope(bodies[kind])) as unknown as Validator,
+  ]),
 );
 const upKindNames: readonly string[] = ['birth', 'death', 'result', 'report'];
 
@@ -60,7 +72,10 @@ export function encodeMessage<K extends MessageKind>(kind: K, message: Omit<Mess
   const text = JSON.stringify({ v: protocolVersion, ...message });
   const bytes = new TextEncoder().encode(text).length;
   if (bytes > messageCeiling(kind))
-    throw new CodedError('MESSAGE_TOO_LARGE', `${kind} message has ${bytes} bytes, at most ${messageCeiling(kind)} are allowed`);
+    throw new CodedError(
+      'MESSAGE_TOO_LARGE',
+      `${kind} message has ${bytes} bytes, at most ${messageCeiling(kind)} are allowed`,
+    );
   return text;
 }
 
@@ -82,9 +97,15 @@ export function decodeMessage<K extends MessageKind>(kind: K, payload: Uint8Arra
   }
   const version = (value as { v?: unknown } | null)?.v;
   if (version !== protocolVersion)
-    throw new CodedError('MESSAGE_VERSION', `${kind} message has version ${JSON.stringify(version)?.slice(0, 20)}, wanted ${protocolVersion}`);
+    throw new CodedError(
+      'MESSAGE_VERSION',
+      `${kind} message has version ${JSON.stringify(version)?.slice(0, 20)}, wanted ${protocolVersion}`,
+    );
   const check = checks.get(kind) as Validator;
   if (!check.Check(value))
-    throw new CodedError('MESSAGE_MALFORMED', `${kind} message: ${describeMismatch(check, value, 'top level')}`);
+    throw new CodedError(
+      'MESSAGE_MALFORMED',
+      `${kind} message: ${describeMismatch(check, value, 'top level')}`,
+    );
   return value as Message<K>;
 }

@@ -1,5 +1,16 @@
-import { Type, type Static } from 'typebox';
-import { Base64, Bytes, Digest, GenomeText, Id, Milliseconds, ShortText, TimeMs, TokenIds, closed } from './fields.js';
+import { type Static, Type } from 'typebox';
+import {
+  Base64,
+  Bytes,
+  closed,
+  Digest,
+  GenomeText,
+  Id,
+  Milliseconds,
+  ShortText,
+  TimeMs,
+  TokenIds,
+} from './fields.js';
 
 /** A prompt whose greedy continuation proves that the right model answers. */
 export const GoldenPrompt = Type.Object(

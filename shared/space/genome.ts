@@ -67,7 +67,11 @@ export function decodeGenome(text: string): Genome {
         `layer ${layer} of the genome is "${part.slice(0, 40)}", wanted qkv.o.gateUp.down.width`,
       );
     const [qkv, o, gateUp, down, width] = match.slice(1).map(Number) as [
-      number, number, number, number, number,
+      number,
+      number,
+      number,
+      number,
+      number,
     ];
     return { ranks: { qkv, o, gateUp, down }, width };
   });
@@ -89,7 +93,6 @@ export function uniformGenome(
   width: number,
   form: Form = 'unmerged',
 ): Genome {
-  const ranks =
-    typeof rank === 'number' ? { qkv: rank, o: rank, gateUp: rank, down: rank } : rank;
+  const ranks = typeof rank === 'number' ? { qkv: rank, o: rank, gateUp: rank, down: rank } : rank;
   return { form, layers: Array.from({ length: layers }, () => ({ ranks, width })) };
 }

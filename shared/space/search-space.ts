@@ -1,9 +1,9 @@
-import { Type, type Static } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { CodedError } from '../errors.js';
 import { describeMismatch } from '../protocol/describe-mismatch.js';
 import type { Random } from '../random.js';
-import { forms, moduleGroups, type Form, type Genome, type LayerGenome, type ModuleGroup } from './genome.js';
+import { type Form, forms, type Genome, type LayerGenome, type ModuleGroup, moduleGroups } from './genome.js';
 
 const Ranks = Type.Array(Type.Integer({ minimum: 0, maximum: 4096 }), { minItems: 1, maxItems: 32 });
 const Group = Type.Enum([...moduleGroups]);
@@ -29,7 +29,10 @@ export const SearchSpaceSchema = Type.Object(
       },
       { additionalProperties: false },
     ),
-    widthPercents: Type.Array(Type.Number({ exclusiveMinimum: 0, maximum: 100 }), { minItems: 1, maxItems: 32 }),
+    widthPercents: Type.Array(Type.Number({ exclusiveMinimum: 0, maximum: 100 }), {
+      minItems: 1,
+      maxItems: 32,
+    }),
     layers: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 127 }), { maxItems: 128 })),
     forms: Type.Array(Type.Enum([...forms]), { minItems: 1, maxItems: 2 }),
   },
@@ -127,7 +130,13 @@ export function bindSearchSpace(
     if (file.layers && !file.layers.includes(layer)) continue;
     for (const group of moduleGroups) {
       if (leader(group) === group && rankChoices(group).length > 1)
-        slots.push({ layer, axis: group, name: `layer${layer}.${group}.rank`, choices: rankChoices(group), order: 'ordinal' });
+        slots.push({
+          layer,
+          axis: group,
+          name: `layer${layer}.${group}.rank`,
+          choices: rankChoices(group),
+          order: 'ordinal',
+        });
     }
     if (widths.length > 1)
       slots.push({ layer, axis: 'width', name: `layer${layer}.width`, choices: widths, order: 'ordinal' });
@@ -178,7 +187,12 @@ export function bindSearchSpace(
       };
       const indices = slots.map((slot) => {
         const layer = genome.layers[slot.layer];
-        const found = slot.axis === 'form' || !layer ? genome.form : slot.axis === 'width' ? layer.width : layer.ranks[slot.axis];
+        const found =
+          slot.axis === 'form' || !layer
+            ? genome.form
+            : slot.axis === 'width'
+              ? layer.width
+              : layer.ranks[slot.axis];
         return require(slot.name, found, slot.choices);
       });
       // Axes that are not genes (tied, fixed, or in a layer left out) must hold their only value.

@@ -1,0 +1,127 @@
+import { type ApiDomains, createApiServer } from '@fleetlora/coordinator/api';
+import { CodedError } from '@fleetlora/shared/errors';
+import { type Health, routes } from '@fleetlora/shared/protocol';
+import t from 'tap';
+import { runCoordinator } from '../lib/running-coordinator.js';
+import { enrollTestDevice } from '../lib/test-device.js';
+
+const open = ['health', 'enroll', 'challenge', 'openSession'];
+const paths = Object.entries(routes).map(([name, route]) => ({
+  name,
+  route: route.replace(':id', 'dev_00000000000000000000000000').replace(':digest', 'a'.repeat(64)),
+}));
+
+t.test('every route of the protocol wants a token, but for the open ones', async (t) => {
+  const coordinator = await runCoordinator(t);
+  const session = await (await enrollTestDevice(coordinator)).openSession();
+  for (const { name, route } of paths) {
+    if (open.includes(name)) continue;
+    const expected = { code: 'UNAUTHENTICATED' };
+    for (const token of [null, 'fla_wrong', 'fld_wrong']) {
+      const response = await coordinator.request(route, { token });
+      t.equal(response.status, 401, `${route} with token ${token}`);
+      t.match(await response.json(), expected);
+    }
+    const asDevice = await coordinator.request(route, { token: session });
+    t.equal(asDevice.status, name === 'artifact' ? 404 : 403, `${route} with a device's token`);
+  }
+  const health = await coordinator.request('GET /v1/health', { token: null });
+  t.match(await health.json(), {
+    version: /^\d+\.\d+\.\d+$/,
+    devicesOnline: 0,
+    droppedMessages: 0,
+  } as object);
+});
+
+t.test('the documentation at /docs lists every route of the protocol', async (t) => {
+  const coordinator = await runCoordinator(t);
+  const response = await coordinator.request('GET /docs/json', { token: null });
+  const { paths: documented } = (await response.json()) as { paths: Record<string, Record<string, unknown>> };
+  for (const route of Object.values(routes)) {
+    const [method, path] = route.split(' ') as [string, string];
+    const entry = documented[path.replace(/:(\w+)/, '{$1}')]?.[method.toLowerCase()];
+    t.match(entry, { summary: String }, route);
+  }
+  t.equal((await coordinator.request('GET /', { token: null })).status, 200, 'the start page leads there');
+});
+
+t.test('requests that do not fit', async (t) => {
+  const coordinator = await runCoordinator(t);
+  const answer = async (...given: Parameters<typeof coordinator.request>) => {
+    const response = await coordinator.request(...given);
+    const { code, message } = (await response.json()) as { code: string; message: string };
+    return { status: response.status, code, message };
+  };
+  t.match(await answer('POST /v1/codes', { body: { ttlSeconds: 0 } }), {
+    status: 400,
+    code: 'BAD_REQUEST',
+    message: /ttlSeconds/,
+  });
+  t.match(await answer('POST /v1/codes', { body: { unknown: 1 } }), { status: 400, code: 'BAD_REQUEST' });
+  t.match(await answer('POST /v1/codes', { raw: Buffer.from('{}') }), { status: 400, code: 'BAD_REQUEST' });
+  t.match(await answer('GET /v1/nothing'), { status: 404, code: 'NOT_FOUND', message: /GET \/v1\/nothing/ });
+  t.match(await answer('GET /v1/devices/nobody'), { status: 404, code: 'NOT_FOUND', message: /"nobody"/ });
+  t.match(await answer('GET /v1/artifacts/abc'), { status: 400, code: 'BAD_REQUEST' });
+  t.match(await answer('POST /v1/uploads', { body: {} }), {
+    status: 400,
+    code: 'BAD_REQUEST',
+    message: /octet-stream/,
+  });
+  t.match(await answer('POST /v1/searches', { body: {} }), { status: 400, code: 'BAD_REQUEST' });
+});
+
+t.test('a JSON body may have 256 KiB', async (t) => {
+  const coordinator = await runCoordinator(t);
+  // {"x":"…"} has 8 bytes around its text.
+  const body = (bytes: number) => ({ x: 'x'.repeat(bytes - 8) });
+  const inside = await coordinator.request('POST /v1/codes', { body: body(256 * 1024) });
+  t.equal(inside.status, 400, 'read, and found not to fit');
+  const outside = await coordinator.request('POST /v1/codes', { body: body(256 * 1024 + 1) });
+  t.equal(outside.status, 413);
+  t.match(await outside.json(), { code: 'MESSAGE_TOO_LARGE' });
+});
+
+t.test('above 499 the client gets a generic sentence, the log the reason', async (t) => {
+  const logged: string[] = [];
+  const failures: Record<string, Error> = {
+    bug: new Error('column "secret" is missing in /home/someone/db'),
+    unavailable: new CodedError('CHILD_FAILED', 'thread 7 of /home/someone ended'),
+    conflict: new CodedError('STATE_CONFLICT', 'search "a" is over'),
+  };
+  let failure = '';
+  const domains = {
+    health: (): Promise<Health> => Promise.reject(failures[failure]),
+    identity: {},
+  } as unknown as ApiDomains;
+  const ignore = (): void => {};
+  const log = {
+    level: 'info',
+    silent: ignore,
+    trace: ignore,
+    debug: ignore,
+    info: ignore,
+    warn: ignore,
+    fatal: ignore,
+    error: ({ err }: { err: Error }) => void logged.push(err.message),
+    child: () => log,
+  };
+  const server = await createApiServer({ domains, log, version: '0.0.0' });
+  t.teardown(() => server.close());
+  const ask = async (kind: string) => {
+    failure = kind;
+    const { statusCode, body } = await server.inject('/v1/health');
+    return { statusCode, ...(JSON.parse(body) as { code: string; message: string }) };
+  };
+  t.same(await ask('bug'), {
+    statusCode: 500,
+    code: 'BUG',
+    message: 'the coordinator failed to do this, its log says why',
+  });
+  t.same(await ask('unavailable'), {
+    statusCode: 503,
+    code: 'CHILD_FAILED',
+    message: 'the coordinator cannot do this at present, try again later',
+  });
+  t.same(await ask('conflict'), { statusCode: 409, code: 'STATE_CONFLICT', message: 'search "a" is over' });
+  t.same(logged, [failures.bug?.message, failures.unavailable?.message], 'a refusal is no failure');
+});

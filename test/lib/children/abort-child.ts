@@ -1,0 +1,6 @@
+import { answerParent } from '@fleetlora/agent/child';
+
+answerParent(async () => {
+  process.abort();
+  return new Promise(() => setInterval(() => {}, 1000));
+});

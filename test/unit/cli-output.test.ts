@@ -1,0 +1,178 @@
+import {
+  describeGenome,
+  exitCodeOf,
+  explainError,
+  renderFront,
+  renderTable,
+  startProgress,
+  waitFor,
+  wantsColor,
+} from '@fleetlora/coordinator/cli';
+import { CodedError } from '@fleetlora/shared/errors';
+import type { Front, Measurement, Score, Trial } from '@fleetlora/shared/protocol';
+import { defaultMeasurePlan } from '@fleetlora/shared/protocol';
+import t from 'tap';
+import { memoryContext } from '../lib/memory-context.js';
+
+const score = (accuracy: number): Score => ({
+  rows: 1000,
+  correct: accuracy * 10,
+  accuracy,
+  accuracyLow: accuracy - 2.5,
+  accuracyHigh: accuracy + 2.5,
+  loss: 0.5,
+});
+const timing = (ms: number) => ({ p50Ms: ms, p90Ms: ms, n: 1, samplesMs: [ms] });
+const measurement = (decodeMs: number): Measurement => ({
+  plan: defaultMeasurePlan,
+  runtime: 'r',
+  provider: 'cpu',
+  coldLoadMs: 1,
+  warmLoadMs: 1,
+  prefill: timing(20.04),
+  decode: timing(decodeMs),
+  baselineBytes: 1,
+  peakBytes: 123_456_789,
+  anonymousBytes: 1,
+  shippedBytes: 1_234_567,
+});
+const trial = (
+  number: number,
+  label: string | null,
+  genome: string,
+  accuracy: number,
+  decodeMs: number,
+): Trial => ({
+  id: `tri_000000000${number}`,
+  number,
+  label,
+  genome,
+  genomeDigest: 'a'.repeat(64),
+  state: 'finished',
+  deviceId: null,
+  score: score(accuracy),
+  finalScore: null,
+  measurement: measurement(decodeMs),
+  reason: null,
+});
+
+t.test('a genome in words: one value, or a range with its mean over layers and groups', async (t) => {
+  t.equal(describeGenome('g1:u:32.32.32.32.768/32.32.32.32.768'), 'r 32, w 768');
+  // Ranks 4 4 4 4 and 32 32 32 32: mean 18; widths 384 and 768: mean 576.
+  t.equal(describeGenome('g1:m:4.4.4.4.384/32.32.32.32.768'), 'r 4-32 (mean 18), w 384-768 (mean 576)');
+});
+
+t.test(
+  'the front: best accuracy first, baselines below, units in the headings, an arrow at the chosen one',
+  async (t) => {
+    const max = trial(1, 'max', 'g1:u:32.32.32.32.768', 74, 3.456);
+    const small = trial(9, null, 'g1:m:8.8.8.8.384', 73.2, 2);
+    const front: Front = {
+      searchId: 'sea_0000000001',
+      state: 'finished',
+      points: [small, max],
+      baselines: [max],
+      chosenTrialId: small.id,
+      chosenReason: 'because',
+    };
+    const lines = renderFront(memoryContext(), front).split('\n');
+    t.match(lines[0], /accuracy % \[95 %\] .*ms\/token p50 +TTFT ms +peak MB +KB shipped +form/);
+    t.match(
+      lines[1],
+      /^ +#1 = max unmerged +74\.0 \[71\.5, 76\.5\] +0\.500 +3\.46 +20\.0 +123\.5 +1235 +unmerged +r 32, w 768$/,
+    );
+    t.match(lines[2], /^→ +#9 +73\.2 \[70\.7, 75\.7\] +0\.500 +2\.00 .* merged +r 8, w 384$/);
+    t.match(lines[3], /^ +max unmerged +74\.0/);
+    t.equal(lines.length, 4);
+    t.equal(
+      renderFront(memoryContext(), { ...front, points: [], baselines: [] }),
+      'no trial is finished yet',
+    );
+  },
+);
+
+t.test('a table shows "-" for what is not known and says when it is empty', async (t) => {
+  const columns = [{ title: 'x ms', align: 'right' as const, value: (row: number | null) => row }];
+  t.equal(renderTable(memoryContext(), columns, [5, null, 1234], 'none'), 'x ms\n   5\n   -\n1234');
+  t.equal(renderTable(memoryContext(), columns, [], 'none'), 'none');
+});
+
+t.test('an error is one line: code, message, what to do', async (t) => {
+  t.equal(
+    explainError(new CodedError('DEVICE_OFFLINE', 'board 7\nis away')),
+    'fleetlora: DEVICE_OFFLINE: board 7 is away. To do: `fleetlora devices` shows who is connected',
+  );
+  t.equal(explainError(new CodedError('STATE_CONFLICT', 'no')), 'fleetlora: STATE_CONFLICT: no');
+  t.equal(explainError(new TypeError('oops')), 'fleetlora: BUG: oops');
+  t.equal(exitCodeOf(new CodedError('BAD_USAGE', '')), 2);
+  t.equal(exitCodeOf(new CodedError('NOT_FOUND', '')), 1);
+  t.equal(exitCodeOf(new TypeError()), 1);
+});
+
+t.test('colours: on a terminal only, NO_COLOR turns them off, FORCE_COLOR on', async (t) => {
+  const terminal = { isTTY: true, write: () => true };
+  const pipe = { write: () => true };
+  t.equal(wantsColor(terminal, {}), true);
+  t.equal(wantsColor(pipe, {}), false);
+  t.equal(wantsColor(terminal, { NO_COLOR: '1' }), false);
+  t.equal(wantsColor(terminal, { TERM: 'dumb' }), false);
+  t.equal(wantsColor(pipe, { FORCE_COLOR: '1' }), true);
+  t.equal(wantsColor(pipe, { FORCE_COLOR: '1', NO_COLOR: '1' }), false);
+});
+
+t.test('progress without a terminal: plain lines, the last one with the time it took', async (t) => {
+  const context = memoryContext();
+  const progress = startProgress(context, {
+    title: 'copy',
+    total: 3,
+    format: (n) => `${n} files`,
+    lineEveryMs: 0,
+  });
+  progress.update(1, 'going');
+  progress.finish();
+  progress.update(2);
+  progress.abandon();
+  t.equal(context.err(), 'copy: 1 files of 3 files, going\ncopy: 3 files, done in 0 s\n');
+  t.equal(context.out(), '', 'stdout is for data');
+});
+
+t.test('progress that is abandoned says nothing more; lines keep their distance', async (t) => {
+  const context = memoryContext();
+  const progress = startProgress(context, { title: 'copy', total: 3, lineEveryMs: 60_000 });
+  progress.update(1);
+  progress.abandon();
+  progress.finish();
+  t.equal(context.err(), '');
+});
+
+t.test('waiting rides out an outage, but no other error', async (t) => {
+  const answers: (number | Error)[] = [1, new CodedError('COORDINATOR_UNREACHABLE', 'gone'), 2, 3];
+  const read = async (): Promise<number> => {
+    const next = answers.shift();
+    if (typeof next === 'number') return next;
+    throw next;
+  };
+  const seen: number[] = [];
+  const options = {
+    signal: new AbortController().signal,
+    everyMs: 0,
+    onAnswer: (value: number) => seen.push(value),
+  };
+  t.equal(await waitFor(read, (value) => value === 3, options), 3);
+  t.strictSame(seen, [1, 2, 3]);
+  answers.push(new CodedError('NOT_FOUND', 'none'));
+  await t.rejects(
+    waitFor(read, () => true, options),
+    { code: 'NOT_FOUND' },
+  );
+});
+
+t.test('waiting ends when aborted', async (t) => {
+  const stop = new AbortController();
+  const waiting = waitFor(
+    async () => stop.abort(),
+    () => false,
+    { signal: stop.signal, everyMs: 60_000 },
+  );
+  await t.rejects(waiting, { name: 'AbortError' });
+});

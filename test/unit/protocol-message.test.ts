@@ -1,0 +1,265 @@
+import {
+  bodies,
+  decodeMessage,
+  defaultMeasurePlan,
+  downKinds,
+  encodeMessage,
+  limits,
+  MeasurePlan,
+  type MessageBody,
+  type MessageKind,
+  messageCeiling,
+  parseAs,
+  upKinds,
+} from '@fleetlora/shared/protocol';
+import { encodeGenome, uniformGenome } from '@fleetlora/shared/space';
+import t from 'tap';
+import { coded } from '../lib/coded.js';
+
+const digest = 'ab'.repeat(32);
+const jobId = 'job_01h0000000000000000000000';
+const facts = {
+  agentVersion: '0.1.0',
+  hostname: 'board-1',
+  os: 'linux',
+  arch: 'arm64',
+  cpuModel: 'Cortex-A76',
+  cores: 4,
+  memoryBytes: 4e9,
+  runtime: 'onnxruntime-node 1.30.0',
+  provider: 'cpu',
+  bootId: '',
+};
+const timing = { p50Ms: 1.5, p90Ms: 2, n: 3, samplesMs: [1, 1.5, 2] };
+const measurement = {
+  plan: defaultMeasurePlan,
+  runtime: 'r',
+  provider: 'cpu',
+  coldLoadMs: 90,
+  warmLoadMs: 40,
+  prefill: timing,
+  decode: timing,
+  baselineBytes: 4e7,
+  peakBytes: 9e7,
+  anonymousBytes: 5e7,
+  shippedBytes: 123,
+};
+const job = {
+  jobId,
+  genome: encodeGenome(uniformGenome(32, 32, 11008)),
+  baseDigest: digest,
+  adapterDigest: digest,
+  plan: defaultMeasurePlan,
+  timeoutMs: 600_000,
+};
+const samples: { [K in MessageKind]: MessageBody<K>[] } = {
+  birth: [
+    { facts, heldJobIds: [], installedReleaseId: null, serveUrl: null },
+    { facts, heldJobIds: [jobId], installedReleaseId: 'rel_0123456789', serveUrl: 'http://127.0.0.1:8080' },
+  ],
+  death: [{}],
+  result: [
+    { jobId, outcome: 'measured', measurement },
+    { jobId, outcome: 'measured', measurement: { ...measurement, memoryMethod: 'polledRss' } },
+    { jobId, outcome: 'infeasible', reason: 'child was killed' },
+  ],
+  report: [
+    { rolloutId: 'rol_0123456789', releaseId: 'rel_0123456789', state: 'fetching', downloadedBytes: 5 },
+    {
+      rolloutId: 'rol_0123456789',
+      releaseId: 'rel_0123456789',
+      state: 'failed',
+      reason: 'x',
+      healthy: 1,
+      checked: 3,
+    },
+  ],
+  job: [job],
+  cancel: [{ jobId }],
+  ack: [{ ids: [] }, { ids: ['a', 'b'] }],
+  desired: [{ rolloutId: 'rol_0123456789', releaseId: 'rel_0123456789', manifestDigest: digest }],
+};
+const kinds = Object.keys(bodies) as MessageKind[];
+const encode = (value: unknown): Uint8Array =>
+  new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+const decode = (kind: MessageKind, value: unknown) => () => decodeMessage(kind, encode(value));
+const ack = (change: Record<string, unknown> = {}) => ({
+  v: 1,
+  id: 'm1',
+  session: 1,
+  body: { ids: [] },
+  ...change,
+});
+
+t.test('every kind is either up or down and has samples here', async (t) => {
+  t.same([...kinds].sort(), [...upKinds, ...downKinds].sort());
+  t.same(Object.keys(samples).sort(), [...kinds].sort());
+});
+
+for (const kind of kinds) {
+  t.test(`${kind}: what is encoded is decoded; an unknown field is refused`, async (t) => {
+    for (const body of samples[kind]) {
+      const message = { id: 'm'.repeat(40), session: 2 ** 53 - 1, body };
+      const text = encodeMessage(kind, message);
+      t.strictSame(decodeMessage(kind, encode(text)), { v: 1, ...message });
+      const more = { v: 1, ...message, body: { ...body, extra: 1 } };
+      t.throws(
+        decode(kind, more),
+        coded('MESSAGE_MALFORMED', kind, kind === 'result' ? '/body' : '/body/extra is not a known field'),
+      );
+    }
+  });
+}
+
+t.test('what is no message: broken JSON, bytes that are no UTF-8, a value without a version', async (t) => {
+  for (const text of ['', '{', 'nonsense', '{"v":1', '{"v":1}}'])
+    t.throws(decode('ack', text), coded('MESSAGE_MALFORMED', 'ack', 'not JSON'));
+  t.throws(
+    () => decodeMessage('ack', Uint8Array.of(0x22, 0xff, 0xfe, 0x22)),
+    coded('MESSAGE_MALFORMED', 'not JSON'),
+  );
+  for (const value of [null, 7, [], {}, 'text'])
+    t.throws(decode('ack', JSON.stringify(value)), coded('MESSAGE_VERSION', 'undefined', 'wanted 1'));
+});
+
+t.test('another version is named, and nothing else of the message is looked at', async (t) => {
+  t.throws(
+    decode('ack', { ...ack(), v: 2, body: 'anything' }),
+    coded('MESSAGE_VERSION', 'ack', 'version 2', 'wanted 1'),
+  );
+  t.throws(decode('ack', { ...ack(), v: '1' }), coded('MESSAGE_VERSION', '"1"'));
+  t.throws(decode('ack', { ...ack(), v: 'x'.repeat(1000) }), { message: /^.{1,120}$/s });
+});
+
+t.test('the envelope: id of 1 to 40 characters, session from 0 to 2^53 - 1, nothing more', async (t) => {
+  for (const good of [{ id: 'a' }, { id: 'a'.repeat(40) }, { session: 0 }, { session: 2 ** 53 - 1 }])
+    decode('ack', ack(good))();
+  for (const [wrong, place] of [
+    [{ id: '' }, '/id'],
+    [{ id: 'a'.repeat(41) }, '/id'],
+    [{ id: 7 }, '/id'],
+    [{ session: -1 }, '/session'],
+    [{ session: 1.5 }, '/session'],
+    [{ session: 2 ** 53 }, '/session'],
+    [{ body: undefined }, 'body'],
+    [{ extra: 1 }, '/extra is not a known field'],
+  ] as const)
+    t.throws(decode('ack', ack(wrong)), coded('MESSAGE_MALFORMED', 'ack message', place));
+});
+
+t.test(
+  'fields at their limits: 64 acknowledgements, 1,024 samples, digests and ids of the right form',
+  async (t) => {
+    const ids = (count: number) => ack({ body: { ids: Array(count).fill('m') } });
+    decode('ack', ids(64))();
+    t.throws(decode('ack', ids(65)), coded('MESSAGE_MALFORMED', '/body/ids'));
+    const timed = (count: number) => ({
+      ...ack(),
+      body: {
+        jobId,
+        outcome: 'measured',
+        measurement: { ...measurement, decode: { ...timing, n: count, samplesMs: Array(count).fill(1) } },
+      },
+    });
+    decode('result', timed(1024))();
+    t.throws(decode('result', timed(1025)), coded('MESSAGE_MALFORMED', '/body'));
+    t.throws(decode('result', timed(0)), coded('MESSAGE_MALFORMED', '/body'));
+    const jobWith = (change: Record<string, unknown>) =>
+      decode('job', { ...ack(), body: { ...job, ...change } });
+    jobWith({})();
+    for (const [field, value] of [
+      ['baseDigest', digest.toUpperCase()],
+      ['baseDigest', digest.slice(1)],
+      ['jobId', 'job_x'],
+      ['jobId', '../../etc'],
+      ['genome', 'g2:u:1.1.1.1.1'],
+      ['genome', 'g1:u:1.1.1.1'],
+      ['timeoutMs', 999],
+      ['timeoutMs', 3_600_001],
+      ['plan', { ...defaultMeasurePlan, threads: 0 }],
+      ['plan', { ...defaultMeasurePlan, threads: 257 }],
+    ] as const)
+      t.throws(
+        jobWith({ [field]: value }),
+        coded('MESSAGE_MALFORMED', `/body/${field}`),
+        `${field} ${JSON.stringify(value)}`,
+      );
+    for (const timeoutMs of [1000, 3_600_000]) jobWith({ timeoutMs })();
+  },
+);
+
+for (const [kind, ceiling] of [
+  ['result', 64 * 1024],
+  ['ack', 4 * 1024],
+] as const) {
+  t.test(`${kind}: ${ceiling} bytes are read, one more is refused unread`, async (t) => {
+    t.equal(messageCeiling(kind), ceiling);
+    const body = samples[kind][0] as MessageBody<typeof kind>;
+    const text = encodeMessage(kind, { id: 'm1', session: 1, body });
+    decodeMessage(kind, encode(text.padEnd(ceiling)));
+    t.throws(
+      () => decodeMessage(kind, encode(text.padEnd(ceiling + 1))),
+      coded('MESSAGE_TOO_LARGE', kind, ceiling + 1, ceiling),
+    );
+  });
+
+  t.test(`${kind}: ${ceiling} bytes are sent, one more is not; bytes count, not characters`, async (t) => {
+    const message = (id: string) => ({ id, session: 1, body: samples[kind][0] as MessageBody<typeof kind> });
+    const room = ceiling - encodeMessage(kind, message('')).length;
+    t.equal(encodeMessage(kind, message('x'.repeat(room))).length, ceiling);
+    t.throws(
+      () => encodeMessage(kind, message('x'.repeat(room + 1))),
+      coded('MESSAGE_TOO_LARGE', kind, ceiling + 1, ceiling),
+    );
+    // "é" takes two bytes.
+    t.throws(() => encodeMessage(kind, message('é'.repeat(Math.ceil(room / 2) + 1))), {
+      code: 'MESSAGE_TOO_LARGE',
+    });
+  });
+}
+
+t.test('every kind has its direction’s ceiling', async (t) => {
+  for (const kind of upKinds) t.equal(messageCeiling(kind), limits.upMessageBytes);
+  for (const kind of downKinds) t.equal(messageCeiling(kind), limits.downMessageBytes);
+});
+
+t.test(
+  'a job for 32 layers takes under 1.2 KiB, for the longest genome a message may carry under 4 KiB',
+  async (t) => {
+    const envelope = { id: 'm'.repeat(40), session: 2 ** 53 - 1 };
+    const bytes = (genome: string) => encodeMessage('job', { ...envelope, body: { ...job, genome } }).length;
+    t.ok(bytes(job.genome) < 1.2 * 1024, `${bytes(job.genome)} bytes`);
+    const longest = `g1:u:${'9.9.9.9.9/'.repeat(350)}`;
+    t.equal(longest.length, 5 + 3500);
+    t.ok(bytes(longest) < 4096, `${bytes(longest)} bytes`);
+    decode('job', { v: 1, ...envelope, body: { ...job, genome: longest } })();
+    t.throws(
+      decode('job', { v: 1, ...envelope, body: { ...job, genome: `${longest}9` } }),
+      coded('MESSAGE_MALFORMED', '/body/genome'),
+    );
+  },
+);
+
+t.test('a result with all samples of a full plan stays under its ceiling', async (t) => {
+  const many = { p50Ms: 1, p90Ms: 1, n: 1024, samplesMs: Array(1024).fill(12.345678901234567) };
+  const body = {
+    jobId,
+    outcome: 'measured' as const,
+    measurement: { ...measurement, prefill: many, decode: many },
+  };
+  const text = encodeMessage('result', { id: 'm', session: 1, body });
+  t.ok(text.length < 64 * 1024, `${text.length} bytes`);
+  decodeMessage('result', encode(text));
+});
+
+t.test('parseAs names the value, the field and the reason', async (t) => {
+  t.strictSame(parseAs(MeasurePlan, defaultMeasurePlan, 'plan'), defaultMeasurePlan);
+  t.throws(
+    () => parseAs(MeasurePlan, { ...defaultMeasurePlan, threads: 'two' }, 'measuring plan'),
+    coded('MESSAGE_MALFORMED', 'measuring plan', '/threads'),
+  );
+  t.throws(
+    () => parseAs(MeasurePlan, null, 'measuring plan'),
+    coded('MESSAGE_MALFORMED', 'measuring plan: the value'),
+  );
+});
