@@ -165,6 +165,7 @@ async function open(
     trainingFolder: join(folder, 'training'),
     clock,
     newId,
+    onError: (trainingId, error) => log.error({ err: error, trainingId }, 'state of a training not stored'),
   });
   closers.push(() => trainer.close());
 

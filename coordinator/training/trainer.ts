@@ -45,7 +45,12 @@ export interface TrainerOptions {
   readonly trainingFolder: string;
   readonly clock: Clock;
   readonly newId: (prefix: string) => string;
+  /** Told of what could not be stored; the run goes on or is taken up at the next start. */
+  readonly onError: (trainingId: string, error: unknown) => void;
 }
+
+/** A process that dies this often takes its run down with it: more would only burn power. */
+const MAX_RESTARTS = 3;
 
 /**
  * Invariant: a run's record is `running` from before its process starts until its adapter is in
@@ -77,7 +82,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
     await rm(join(options.trainingFolder, record.id), { recursive: true, force: true });
   };
 
-  const launch = async (record: TrainingRecord): Promise<void> => {
+  const launch = async (record: TrainingRecord, restarts = 0): Promise<void> => {
     const base = await catalog.findBase(record.baseId);
     const dataset = await catalog.findDataset(record.datasetId);
     const folder = join(options.trainingFolder, record.id);
@@ -90,7 +95,9 @@ export function createTrainer(options: TrainerOptions): Trainer {
     let ended = false;
     const settle = (work: Promise<void>): void => {
       ended = true;
-      work.catch((error: unknown) => end(record, { state: 'failed', error: messageOf(error) }));
+      work
+        .catch((error: unknown) => end(record, { state: 'failed', error: messageOf(error) }))
+        .catch((error: unknown) => options.onError(record.id, error));
     };
     child.on('message', (message: FromTrainingChild) => {
       const current = live.get(record.id)?.record ?? record;
@@ -98,7 +105,8 @@ export function createTrainer(options: TrainerOptions): Trainer {
         const { step, loss, tokensPerSecond, etaSeconds } = message.progress;
         const next = { ...current, step, loss, tokensPerSecond, etaSeconds };
         live.set(record.id, { record: next, child });
-        if (step % record.options.checkpointEverySteps === 0) void repository.updateTraining(next);
+        if (step % record.options.checkpointEverySteps === 0)
+          repository.updateTraining(next).catch((error: unknown) => options.onError(record.id, error));
       } else if (message.kind === 'finished') settle(finish(current, resultPath));
       else if (message.kind === 'stopped') settle(end(current, { state: 'stopped' }));
       else settle(end(current, { state: 'failed', error: `${message.code}: ${message.message}` }));
@@ -106,12 +114,14 @@ export function createTrainer(options: TrainerOptions): Trainer {
     child.once('exit', (code, signal) => {
       if (ended || closing) return;
       const current = live.get(record.id)?.record ?? record;
-      settle(
-        end(current, {
-          state: 'failed',
-          error: `training process ended with ${signal ?? `code ${code}`}; its last checkpoint stays`,
-        }),
-      );
+      // Killed, by the kernel for memory or by a person: its checkpoint tells where to go on.
+      if (signal !== null && restarts < MAX_RESTARTS) {
+        settle(launch(current, restarts + 1));
+        return;
+      }
+      const how =
+        signal === null ? `ended with code ${code}` : `was killed by ${signal} ${restarts + 1} times`;
+      settle(end(current, { state: 'failed', error: `training process ${how}; its last checkpoint stays` }));
     });
     const start: ToTrainingChild = {
       kind: 'start',

@@ -1,0 +1,144 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createTrainer, type Trainer } from '@fleetlora/coordinator/training';
+import { systemClock } from '@fleetlora/shared/clock';
+import type { Training } from '@fleetlora/shared/protocol';
+import { anchorGenome, bindSearchSpace, type SearchSpaceFile } from '@fleetlora/shared/space';
+import { readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
+import t, { type Test } from 'tap';
+import { type OpenModels, openModels, tinyBaseFiles } from '../lib/open-models.js';
+
+const space: SearchSpaceFile = {
+  version: 1,
+  name: 'small',
+  rankMax: 4,
+  alpha: 8,
+  ranks: { qkv: [2, 4], o: 'qkv', gateUp: 'qkv', down: 'qkv' },
+  widthPercents: [100, 50],
+  forms: ['unmerged'],
+};
+
+/** A trainer over a real store, with a base and eight rows imported. */
+async function openTrainer(t: Test): Promise<{ models: OpenModels; open(): Trainer; errors: unknown[] }> {
+  const models = await openModels(t);
+  await models.catalog.importBase({ name: 'tiny', files: await models.upload(tinyBaseFiles()) });
+  const rows = Array.from({ length: 8 }, (_, row) =>
+    JSON.stringify({ prompt: `${row}?`, completion: ` ${row}` }),
+  );
+  const digest = await models.content.put(new TextEncoder().encode(rows.join('\n')));
+  await models.catalog.importDataset({ name: 'rows', digest });
+  const errors: unknown[] = [];
+  return {
+    models,
+    errors,
+    open() {
+      const trainer = createTrainer({
+        catalog: models.catalog,
+        repository: models.store.trainings,
+        contentFolder: models.content.folder,
+        trainingFolder: join(models.content.folder, '..', 'training'),
+        clock: systemClock,
+        newId: models.newId,
+        onError: (_, error) => errors.push(error),
+      });
+      t.teardown(() => trainer.close());
+      return trainer;
+    },
+  };
+}
+
+const request = (steps: number) => ({
+  name: 'digits',
+  base: 'tiny',
+  dataset: 'rows',
+  space,
+  options: { steps, batchRows: 4, checkpointEverySteps: 2, threads: 1, randomSubnets: 1, seed: 5 },
+});
+
+async function until(trainer: Trainer, id: string, done: (training: Training) => boolean): Promise<Training> {
+  for (;;) {
+    const training = await trainer.show(id);
+    if (done(training)) return training;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+/** Process ids of the trainings that this process started. */
+async function trainingProcesses(): Promise<number[]> {
+  const children = (await readFile(`/proc/self/task/${process.pid}/children`, 'utf8'))
+    .split(' ')
+    .filter(Boolean);
+  const lines = await Promise.all(
+    children.map(
+      async (pid) => [pid, await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')] as const,
+    ),
+  );
+  return lines.filter(([, line]) => line.includes('training-child.js')).map(([pid]) => Number(pid));
+}
+async function untilTrue(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+const isOver = ({ state }: Training): boolean => state !== 'running';
+
+t.test('a run of 6 steps in its own process ends as an adapter of the catalog', async (t) => {
+  const { models, open, errors } = await openTrainer(t);
+  const trainer = open();
+  const started = await trainer.start(request(6));
+  const ended = await until(trainer, started.id, isOver);
+  t.match(ended, { state: 'finished', step: 6, error: null });
+  t.ok(Number.isFinite(ended.loss), 'the last loss is told');
+  const adapter = await models.catalog.findAdapter('digits');
+  t.equal(ended.adapterId, adapter.id);
+  const file = await readTensorFile(await models.content.open(adapter.digest));
+  t.match(readAdapterFacts(file), { rankMax: 4, alpha: 8 });
+  t.doesNotThrow(() => anchorGenome(bindSearchSpace(adapter.space, { layerCount: 2, ffnWidth: 24 }), 'min'));
+  t.same(errors, []);
+});
+
+t.test('a closed trainer leaves the run to the next one, which goes on from the checkpoint', async (t) => {
+  const { open } = await openTrainer(t);
+  const first = open();
+  const { id } = await first.start(request(400));
+  await until(first, id, ({ step }) => step >= 4);
+  await first.close();
+  const second = open();
+  await second.resume();
+  const seen = await until(second, id, ({ step, loss }) => loss !== null && step >= 4);
+  t.equal(seen.state, 'running');
+  await second.stop(id);
+  const stopped = await until(second, id, isOver);
+  t.equal(stopped.state, 'stopped');
+  t.ok(stopped.step >= 4 && stopped.step < 400, `stopped at step ${stopped.step} of 400`);
+  await t.rejects(second.stop(id), { code: 'STATE_CONFLICT' });
+});
+
+t.test(
+  'a training process killed at step 4 or later is started again and goes on from its checkpoint',
+  async (t) => {
+    const { open } = await openTrainer(t);
+    const trainer = open();
+    const { id } = await trainer.start(request(400));
+    await until(trainer, id, ({ step }) => step >= 4);
+    const [victim] = await trainingProcesses();
+    process.kill(victim as number, 'SIGKILL');
+    await untilTrue(async () => {
+      const [next] = await trainingProcesses();
+      return next !== undefined && next !== victim;
+    });
+    await trainer.stop(id);
+    const stopped = await until(trainer, id, isOver);
+    t.match(stopped, { state: 'stopped', error: null });
+    t.ok(stopped.step >= 4, `went on from step ${stopped.step}, not from 0`);
+  },
+);
+
+t.test('names, bases and data sets that are not there are refused before a process starts', async (t) => {
+  const { open } = await openTrainer(t);
+  const trainer = open();
+  await t.rejects(trainer.start({ ...request(2), base: 'nobody' }), { code: 'NOT_FOUND' });
+  await t.rejects(trainer.start({ ...request(2), dataset: 'nothing' }), { code: 'NOT_FOUND' });
+  await t.rejects(trainer.start({ ...request(2), space: { ...space, widthPercents: [33] } }), {
+    code: 'SPACE_INVALID',
+  });
+  await t.rejects(trainer.show('nobody'), { code: 'NOT_FOUND' });
+  t.same(await trainer.list(), []);
+});
