@@ -1,6 +1,6 @@
 import { buildPackage, expandPackage } from '@fleetlora/shared/engine';
 import { createNodeRuntime, openFileSource, writeFileDurably } from '@fleetlora/shared/node';
-import { decodeGenome } from '@fleetlora/shared/space';
+import { decodeGenome } from '@fleetlora/shared/space/genome';
 import { bufferSource, readTensorFile } from '@fleetlora/shared/weights';
 import { answerParent, preferAsVictim } from '../child/index.js';
 import type { PreparationRequest } from './prepare-merged.js';

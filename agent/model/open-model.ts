@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { CandidateModel } from '@fleetlora/shared/engine';
 import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
 import { openFileSource } from '@fleetlora/shared/node';
-import { decodeGenome } from '@fleetlora/shared/space';
+import { decodeGenome } from '@fleetlora/shared/space/genome';
 import { readTensorFile } from '@fleetlora/shared/weights';
 
 /** A model as a JSON value: files of one folder, and what to make of them. */
