@@ -15,7 +15,11 @@ export interface PreparedBase {
 }
 
 const readJson = async (path: string): Promise<unknown> => JSON.parse(await readFile(path, 'utf8'));
-const exists = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 /** Lays config.json, model.safetensors and tokenizer.json of `modelFolder` out in `weightFolder`. */
 export async function prepareBase(modelFolder: string, weightFolder: string): Promise<PreparedBase> {

@@ -179,7 +179,7 @@ export function createDriver(options: {
     const { baseDigest, adapterDigest } = run.content;
     let failure: unknown = null;
     const rows = await evaluation
-      .score({ baseDigest, adapterDigest, genome: task.genome, rows: task.rows })
+      .score({ baseDigest, adapterDigest, genome: task.genome, rows: task.rows, numbers: task.numbers })
       .catch((error: unknown) => {
         failure = error ?? 'unknown reason';
         return [];

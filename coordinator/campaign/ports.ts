@@ -139,5 +139,6 @@ export interface CampaignEvaluation {
     readonly adapterDigest: string;
     readonly genome: string;
     readonly rows: RowSet;
+    readonly numbers: 'slices' | 'package';
   }): Promise<RowScore[]>;
 }

@@ -24,12 +24,17 @@ export interface SearchContent {
   readonly tokenizerDigest: string;
 }
 
-/** Something to score: the candidate's shape (its form does not change what it answers). */
+/**
+ * Something to score. The cheap score is of a candidate's shape, since its form changes nothing
+ * but rounding; the final one is of the very package that a release would ship.
+ */
 export interface ScoreTask {
-  readonly shape: string;
+  /** Trials of this key take the score: a shape, or a genome in the final stage. */
+  readonly key: string;
   readonly genome: string;
   readonly stage: ScoreStage;
   readonly rows: RowSet;
+  readonly numbers: 'slices' | 'package';
 }
 
 /** A trial at work. */
@@ -109,8 +114,10 @@ export function createSearchRun(
     live.stored = { ...live.stored, ...update };
   };
   /** A shape is scored once; every trial that has it takes a copy. */
-  const knownScore = (shape: string, stage: ScoreStage): Score | null =>
-    trials.find((live) => live.shape === shape && live.stored[stage])?.stored[stage] ?? null;
+  const knownScore = (shape: string): Score | null =>
+    trials.find((live) => live.shape === shape && live.stored.score)?.stored.score ?? null;
+  const keyOf = (live: LiveTrial, stage: ScoreStage): string =>
+    stage === 'score' ? live.shape : live.stored.genome;
   const needsScore = (live: LiveTrial): boolean =>
     live.stored.score === null &&
     // Relative constraints refer to the full network even where no device can run it.
@@ -254,24 +261,27 @@ export function createSearchRun(
       const wanting = finalists
         ? finalists.filter(({ stored }) => !stored.finalScore)
         : trials.filter(needsScore);
-      const live = wanting.find(({ shape }) => !scoring.has(shape));
+      const live = wanting.find((trial) => !scoring.has(keyOf(trial, stage)));
       if (!live) return null;
-      scoring.add(live.shape);
-      return { shape: live.shape, genome: live.stored.genome, stage, rows: rowsOf(stage) };
+      const key = keyOf(live, stage);
+      scoring.add(key);
+      const numbers = stage === 'score' ? 'slices' : 'package';
+      return { key, genome: live.stored.genome, stage, rows: rowsOf(stage), numbers };
     },
     scoreReleased(task) {
-      scoring.delete(task.shape);
+      scoring.delete(task.key);
     },
     async scored(task, score) {
       const wanting = task.stage === 'finalScore' ? (finalists ?? []) : trials.filter(needsScore);
-      for (const live of wanting) if (live.shape === task.shape) await change(live, { [task.stage]: score });
+      for (const live of wanting)
+        if (keyOf(live, task.stage) === task.key) await change(live, { [task.stage]: score });
     },
 
     async settle() {
       if (search.state === 'running') {
         for (const live of trials) {
           if (!isPending(live) && !needsScore(live)) continue;
-          const known = needsScore(live) ? knownScore(live.shape, 'score') : null;
+          const known = needsScore(live) ? knownScore(live.shape) : null;
           if (known) await change(live, { score: known });
           if (isPending(live)) await tell(live);
         }

@@ -21,14 +21,14 @@ export interface RowSet {
 export interface ScoreRequest {
   readonly baseDigest: string;
   readonly adapterDigest: string;
-  /** Canonical text. Its form does not matter, unless `exact` is given. */
+  /** Canonical text. Its form matters only for the numbers of a `package`. */
   readonly genome: string;
   readonly rows: RowSet | readonly TokenRow[];
   /**
-   * Digest of the candidate's expanded package: its fp16-rounded weights are scored as they lie
-   * in the file, instead of slices of the super-adapter.
+   * `slices` of the super-adapter (the default) serve all forms of a shape from one session.
+   * `package` scores exactly what a release of the candidate ships, rounded to half precision.
    */
-  readonly exact?: string;
+  readonly numbers?: 'slices' | 'package';
 }
 
 /** Coordinator to thread. */

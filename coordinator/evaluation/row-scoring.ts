@@ -1,6 +1,13 @@
-import { access, readFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openScorer, type RowScore, type Scorer } from '@fleetlora/shared/engine';
+import {
+  buildPackage,
+  expandPackage,
+  openScorer,
+  type RowScore,
+  type Scorer,
+} from '@fleetlora/shared/engine';
 import { CodedError } from '@fleetlora/shared/errors';
 import type { WeightFile } from '@fleetlora/shared/graph';
 import { openFileSource } from '@fleetlora/shared/node';
@@ -8,7 +15,7 @@ import { createRandom } from '@fleetlora/shared/random';
 import type { Runtime } from '@fleetlora/shared/runtime';
 import { decodeGenome, type Genome } from '@fleetlora/shared/space';
 import { createTokenizer, encodeRow, parseRows, type TokenRow } from '@fleetlora/shared/text';
-import { readTensorFile } from '@fleetlora/shared/weights';
+import { bufferSource, readTensorFile } from '@fleetlora/shared/weights';
 import type { RowSet, ScoreRequest, WorkerSettings } from './ports.js';
 import { recent } from './recent.js';
 
@@ -72,7 +79,7 @@ export function createRowScoring(
   };
 
   return {
-    async score({ baseDigest, adapterDigest, genome, rows, exact }) {
+    async score({ baseDigest, adapterDigest, genome, rows, numbers }) {
       const decoded = decodeGenome(genome);
       const model = await openModels(`${baseDigest} ${adapterDigest}`, () =>
         openModel(baseDigest, adapterDigest),
@@ -80,19 +87,34 @@ export function createRowScoring(
       const encoded = isRowSet(rows)
         ? await rowSets(JSON.stringify([baseDigest, rows]), () => encodeRows(rows, model.stopId))
         : rows;
-      return exact ? scoreExact(model, exact, decoded, encoded) : model.scorer.score(decoded, encoded);
+      return numbers === 'package'
+        ? scorePackage(model, { baseDigest, adapterDigest, genome: decoded }, encoded)
+        : model.scorer.score(decoded, encoded);
     },
   };
 
-  function scoreExact(
-    model: OpenModel,
-    digest: string,
-    genome: Genome,
+  /** Sessions map files of the content folder, so the expanded package lies there while it is scored. */
+  async function scorePackage(
+    { base, scorer }: OpenModel,
+    candidate: { readonly baseDigest: string; readonly adapterDigest: string; readonly genome: Genome },
     rows: readonly TokenRow[],
   ): Promise<RowScore[]> {
     const { contentFolder: folder } = settings;
-    const { base, scorer } = model;
-    return withWeights(digest, (overlay) => scorer.scoreModel({ folder, base, overlay, genome }, rows));
+    const { baseDigest, adapterDigest, genome } = candidate;
+    const bytes = await withWeights(baseDigest, ({ file }) =>
+      withWeights(adapterDigest, (adapter) =>
+        buildPackage(runtime, { base: file, adapter: adapter.file, ...candidate }),
+      ),
+    );
+    const expanded = await expandPackage(await readTensorFile(bufferSource(bytes)));
+    const fileName = `${randomUUID()}.part`;
+    try {
+      await writeFile(join(folder, fileName), expanded);
+      const overlay = { fileName, file: await readTensorFile(bufferSource(expanded)) };
+      return await scorer.scoreModel({ folder, base, overlay, genome }, rows);
+    } finally {
+      await rm(join(folder, fileName), { force: true });
+    }
   }
 }
 

@@ -253,14 +253,14 @@ export class World {
       },
       evaluation: {
         parallel: this.parallel,
-        score: ({ genome, rows }) =>
+        score: ({ genome, rows, numbers }) =>
           step(async () => {
             if (this.measuringJobs().some((job) => job.bootId === this.hostBootId))
               this.collisions.push(`${genome} scored while measuring`);
             this.#scoring++;
             await this.beforeScore();
             this.#scoring--;
-            this.scored.push(`${genome} ${rows.skip}+${rows.take}`);
+            this.scored.push(`${genome} ${rows.skip}+${rows.take} ${numbers}`);
             const correct = Math.round((this.answer(decodeGenome(genome), rows.skip) * rows.take) / 1000);
             return Array.from({ length: rows.take }, (_, row) => ({
               correct: row < correct,
