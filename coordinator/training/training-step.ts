@@ -13,7 +13,7 @@ import {
   type Tensor,
 } from '@fleetlora/shared/runtime';
 import { type Genome, moduleGroups } from '@fleetlora/shared/space';
-import type { TokenRow } from '@fleetlora/shared/text';
+import { padRows, type TokenRow } from '@fleetlora/shared/text';
 import { type MicroBatch, packMicroBatches } from './batches.js';
 import type { LoraParameters } from './lora-parameters.js';
 
@@ -118,19 +118,9 @@ async function addGradients(
   return (results.loss?.data[0] as number | undefined) ?? Number.NaN;
 }
 
-/** ids, rows, targets and mask of a micro-batch; padding repeats token 0 and predicts nothing. */
+/** ids, rows, targets and mask of a micro-batch. */
 function feedsOf({ rows, length }: MicroBatch, shape: ModelShape): Record<string, Tensor> {
-  const ids = new BigInt64Array(rows.length * length);
-  const positions: number[] = [];
-  const targets: number[] = [];
-  rows.forEach((row, r) => {
-    row.ids.forEach((id, i) => {
-      ids[r * length + i] = BigInt(id);
-      if (i < Math.max(1, row.targetStart)) return;
-      positions.push(r * length + i - 1);
-      targets.push(id);
-    });
-  });
+  const { ids, positions, targets } = padRows(rows, length);
   const queries = (shape.heads / shape.kvHeads) * length;
   const mask = new Float32Array(queries * length);
   for (let query = 0; query < queries; query++)

@@ -4,6 +4,7 @@ import { readModelShape } from '../graph/model-shape.js';
 import { int32Tensor, int64Tensor, type Runtime, type RuntimeSession, type Tensor } from '../runtime.js';
 import type { Genome } from '../space/genome.js';
 import type { TokenRow } from '../text/encode-row.js';
+import { padRows, targetCount } from '../text/pad-rows.js';
 import { loadAdapterFactors } from './adapter-slices.js';
 import { type CandidateModel, resolveCandidate } from './candidate-model.js';
 
@@ -136,17 +137,7 @@ async function scoreBatch(
   length: number,
   constantFeeds: Readonly<Record<string, Tensor>>,
 ): Promise<RowScore[]> {
-  const ids = new BigInt64Array(rows.length * length);
-  const positions: number[] = [];
-  const targets: number[] = [];
-  rows.forEach((row, r) => {
-    row.ids.forEach((id, i) => {
-      ids[r * length + i] = BigInt(id);
-      if (i < Math.max(1, row.targetStart)) return;
-      positions.push(r * length + i - 1);
-      targets.push(id);
-    });
-  });
+  const { ids, positions, targets } = padRows(rows, length);
   const results = await session.run(
     {
       ...constantFeeds,
@@ -166,7 +157,7 @@ async function scoreBatch(
   const best = results.best?.data as BigInt64Array;
   let at = 0;
   return rows.map((row) => {
-    const count = row.ids.length - Math.max(1, row.targetStart);
+    const count = targetCount(row);
     let sum = 0;
     let correct = true;
     for (const end = at + count; at < end; at++) {
