@@ -1,0 +1,168 @@
+import { CodedError } from '@fleetlora/shared/errors';
+import type { CostObjective, QualityObjective, SearchStart } from '@fleetlora/shared/protocol';
+import {
+  costObjectives,
+  defaultMeasurePlan,
+  qualityObjectives,
+  strategies,
+} from '@fleetlora/shared/protocol';
+import { type Command, Option } from 'commander';
+import type { ApiClient } from '../api-client.js';
+import { collect, integer, readSpace } from '../arguments.js';
+import { type ConnectionOptions, connect, withConnection } from '../connection.js';
+import { type CliContext, printData } from '../context.js';
+import { renderFront } from '../front-table.js';
+
+import { followSearch, renderSearch } from '../watch-search.js';
+
+interface StartOptions extends ConnectionOptions {
+  readonly adapter: string;
+  readonly dataset: string;
+  readonly class?: string;
+  readonly name?: string;
+  readonly strategy: SearchStart['strategy'];
+  readonly quality: QualityObjective;
+  readonly cost?: string[];
+  readonly trials: number;
+  readonly seed: number;
+  readonly scoreRows: number;
+  readonly finalRows: number;
+  readonly finalPoints: number;
+  readonly require?: string[];
+  readonly space?: string;
+  readonly promptTokens: number;
+  readonly kvTokens: number;
+  readonly threads: number;
+  readonly maxTokens: number;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+/** `fleetlora search start`. */
+export function addSearchStart(search: Command, context: CliContext): void {
+  const plan = defaultMeasurePlan;
+  withConnection(search.command('start'))
+    .summary('start a search')
+    .description(
+      'Searches the sub-networks of a super-adapter for the best trade-offs on one class of devices.\n' +
+        'Max (unmerged and merged), middle and min are always measured first. The search runs in the\n' +
+        'coordinator and survives its restart; --wait follows it here.',
+    )
+    .requiredOption('--adapter <adapter>', 'name or id of the super-adapter')
+    .requiredOption('--dataset <dataset>', 'name or id of the rows it is scored on')
+    .option('--class <name>', 'device class (the only one, when there is just one)')
+    .option('--name <name>', 'name of the search (made from adapter and class)')
+    .addOption(
+      new Option('--strategy <strategy>', 'how candidates are proposed').choices(strategies).default('nsga2'),
+    )
+    .addOption(
+      new Option('--quality <objective>', 'what to keep high').choices(qualityObjectives).default('loss'),
+    )
+    .option(
+      `--cost <objective>`,
+      `what to keep low: ${costObjectives.join(', ')}; repeat for several (decodeMs)`,
+      collect,
+    )
+    .option('--trials <n>', 'distinct candidates to measure', integer(1, 100_000), 40)
+    .option(
+      '--require <limit>',
+      'limit for the chosen point, such as accuracy>=max-1.0 or peakBytes<=200MB; repeat',
+      collect,
+    )
+    .option('--space <space>', "search space: preset or JSON file (the adapter's own)")
+    .option('--score-rows <n>', 'rows of the cheap score', integer(1, 1_000_000), 200)
+    .option(
+      '--final-rows <n>',
+      'held-out rows on which front and baselines are scored again',
+      integer(0, 1_000_000),
+      1000,
+    )
+    .option('--final-points <n>', 'points of the front that are scored again', integer(0, 64), 8)
+    .option(
+      '--prompt-tokens <n>',
+      'prompt length of the time to first token',
+      integer(1, 8192),
+      plan.promptTokens,
+    )
+    .option('--kv-tokens <n>', 'cache length of the time per output token', integer(1, 8192), plan.kvTokens)
+    .option('--threads <n>', 'threads of the device', integer(1, 256), plan.threads)
+    .option('--max-tokens <n>', 'longer rows lose tokens at their start', integer(8, 8192), 64)
+    .option('--seed <n>', 'seed of the proposals and of the choice of rows', integer(0, 2 ** 32 - 1), 1)
+    .option('--wait', 'follow it until it ends, then show the front')
+    .option('--json', 'print the search (with --wait: the front) as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  fleetlora search start --adapter intents --dataset intents-test --wait
+  fleetlora search start --adapter intents --dataset intents-test --class raspberry-pi-5 \\
+    --cost decodeMs --cost peakBytes --trials 120 --require 'accuracy>=max-1.0' --require 'peakBytes<=200MB'`,
+    )
+    .action(async (options: StartOptions) => {
+      const costs = checkCosts(options.cost ?? ['decodeMs']);
+      const space = options.space === undefined ? undefined : await readSpace(options.space);
+      const api = await connect(context, options);
+      const deviceClass = options.class ?? (await onlyDeviceClass(api));
+      const body: SearchStart = {
+        name:
+          options.name ??
+          `${options.adapter} on ${deviceClass} ${new Date().toISOString().slice(0, 19).replaceAll(':', '.')}`.slice(
+            -64,
+          ),
+        adapter: options.adapter,
+        dataset: options.dataset,
+        deviceClass,
+        strategy: options.strategy,
+        quality: options.quality,
+        costs,
+        trials: options.trials,
+        seed: options.seed,
+        scoreRows: options.scoreRows,
+        finalRows: options.finalRows,
+        finalPoints: options.finalPoints,
+        require: options.require ?? [],
+        plan: {
+          ...plan,
+          promptTokens: options.promptTokens,
+          kvTokens: options.kvTokens,
+          threads: options.threads,
+        },
+        maxTokens: options.maxTokens,
+        space,
+      };
+      const started = await api.call('startSearch', { body });
+      if (!options.wait) {
+        printData(context, options.json, started, (value) => renderSearch(context, value));
+        return;
+      }
+      await followSearch(context, api, started.id);
+      const front = await api.call('showFront', { id: started.id });
+      printData(
+        context,
+        options.json,
+        front,
+        (value) => `${renderFront(context, value)}\n\n→ ${value.chosenReason}`,
+      );
+    });
+}
+
+function checkCosts(costs: readonly string[]): CostObjective[] {
+  return [...new Set(costs)].map((cost) => {
+    const known = costObjectives.find((name) => name === cost);
+    if (known) return known;
+    throw new CodedError('BAD_USAGE', `--cost ${cost} is not one of ${costObjectives.join(', ')}`);
+  });
+}
+
+/** The device class when there is just one. @throws BAD_USAGE naming the classes otherwise */
+export async function onlyDeviceClass(api: ApiClient): Promise<string> {
+  const classes = [...new Set((await api.call('listDevices')).map((device) => device.deviceClass))];
+  const [only] = classes;
+  if (only !== undefined && classes.length === 1) return only;
+  throw new CodedError(
+    'BAD_USAGE',
+    only === undefined
+      ? 'no device is enrolled, so --class has to name the class to search for'
+      : `devices of several classes are enrolled, so --class has to name one of ${classes.join(', ')}`,
+  );
+}

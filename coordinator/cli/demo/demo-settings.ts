@@ -1,0 +1,28 @@
+import { defaultMeasurePlan, type SearchStart } from '@fleetlora/shared/protocol';
+
+/** Rows kept out of everything, to be asked of the device before and after. */
+export const QUERY_ROWS = 6;
+/** Prompts whose answers travel with the release as its proof of health. */
+export const GOLDEN_ROWS = 4;
+/** Steps of `--train` without a number: about two minutes on two cores. */
+export const DEFAULT_TRAINING_STEPS = 60;
+
+/** The demo's search: everything that decides its result, in one place. */
+export function demoSearch(
+  fields: Pick<SearchStart, 'adapter' | 'dataset' | 'deviceClass' | 'trials'>,
+): SearchStart {
+  return {
+    ...fields,
+    name: 'demo',
+    strategy: 'nsga2',
+    quality: 'loss',
+    costs: ['decodeMs', 'shippedBytes'],
+    seed: 1,
+    scoreRows: 200,
+    finalRows: 1000,
+    finalPoints: 8,
+    require: ['accuracy>=max-1.0'],
+    plan: { ...defaultMeasurePlan, threads: 1 },
+    maxTokens: 64,
+  };
+}
