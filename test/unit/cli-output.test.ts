@@ -125,14 +125,14 @@ t.test('progress without a terminal: plain lines, the last one with the time it 
   const progress = startProgress(context, {
     title: 'copy',
     total: 3,
-    format: (n) => `${n} files`,
+    unit: 'files',
     lineEveryMs: 0,
   });
   progress.update(1, 'going');
   progress.finish();
   progress.update(2);
   progress.abandon();
-  t.equal(context.err(), 'copy: 1 files of 3 files, going\ncopy: 3 files, done in 0 s\n');
+  t.equal(context.err(), 'copy: 1 of 3 files, going\ncopy: 3 files, done in 0 s\n');
   t.equal(context.out(), '', 'stdout is for data');
 });
 

@@ -1,0 +1,159 @@
+// @ts-check
+/**
+ * Runs the compiled tests with tap and prints one line a file, every failure with its place and
+ * difference, what was skipped and why, and as the last line `N passed, N failed` (assertions; a
+ * file that crashes, hangs or plans wrongly counts as one failure). Exit code 1 on any failure.
+ */
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Parser } from 'tap-parser';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folder = join(root, 'test', 'dist');
+
+/** @typedef {{ passed: number, failed: number, skipped: number, lines: string[] }} FileResult */
+
+/** @returns {string[]} */
+function allTests() {
+  // Slow suites first keeps both cores busy at the end; names give the order within a suite.
+  const suites = ['system', 'integration', 'contract', 'unit'];
+  const rank = (/** @type {string} */ path) => suites.indexOf(path.split('/')[0] ?? '');
+  return readdirSync(folder, { recursive: true })
+    .map((path) => String(path).replaceAll('\\', '/'))
+    .filter((path) => path.endsWith('.test.js'))
+    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
+    .map((path) => relative(root, join(folder, path)));
+}
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const startedMs = Date.now();
+
+/** @param {unknown} value */
+const indented = (value) =>
+  String(value)
+    .trimEnd()
+    .split('\n')
+    .map((line) => `      ${line}`)
+    .join('\n');
+
+/**
+ * Counts leaf assertions below `parser` and prints the failed and skipped ones.
+ * @param {import('tap-parser').Parser} parser
+ * @param {FileResult} file
+ * @param {string[]} path
+ */
+function watch(parser, file, path) {
+  let childFailed = false;
+  let hadChild = false;
+  parser.on('child', (child) => {
+    hadChild = true;
+    const before = file.failed;
+    watch(child, file, [...path, child.name]);
+    child.on('complete', () => {
+      childFailed = file.failed > before;
+    });
+  });
+  parser.on('assert', (result) => {
+    // The line that closes a subtest repeats its outcome: it is news only when no leaf failed.
+    const closesChild = hadChild;
+    const alreadyTold = closesChild && childFailed;
+    hadChild = false;
+    childFailed = false;
+    const name = [...path, result.name].filter(Boolean).join(' > ');
+    if (result.skip || result.todo) {
+      file.skipped += 1;
+      file.lines.push(
+        `  skipped: ${name}${typeof result.skip === 'string' && result.skip ? ` (${result.skip})` : ''}`,
+      );
+    } else if (result.ok) {
+      if (!closesChild) file.passed += 1;
+    } else if (!alreadyTold) {
+      file.failed += 1;
+      const { at, diff, stack, found, wanted, ...rest } = result.diag ?? {};
+      file.lines.push(`  FAILED: ${name}`);
+      if (at?.fileName) file.lines.push(indented(`at ${at.fileName}:${at.lineNumber}`));
+      if (diff) file.lines.push(indented(diff));
+      else if (found !== undefined || wanted !== undefined)
+        file.lines.push(indented(`found  ${JSON.stringify(found)}\nwanted ${JSON.stringify(wanted)}`));
+      if (stack) file.lines.push(indented(stack));
+      for (const key of ['exitCode', 'signal', 'expired', 'timeout', 'code', 'reason'])
+        if (rest[key] !== undefined && rest[key] !== null) file.lines.push(indented(`${key}: ${rest[key]}`));
+    }
+  });
+}
+
+/**
+ * Runs tap over `files`.
+ * @param {readonly string[]} files
+ * @returns {Promise<Set<string>>} the files that gave a result
+ */
+async function runTap(files) {
+  const tap = spawn(
+    process.execPath,
+    [join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs'), '--reporter=tap', ...files],
+    { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  /** @type {Map<string, FileResult>} */
+  const open = new Map();
+  /** @type {Set<string>} */
+  const finished = new Set();
+  const parser = new Parser();
+  parser.on('child', (child) => {
+    const file = { passed: 0, failed: 0, skipped: 0, lines: [] };
+    open.set(child.name, file);
+    watch(child, file, []);
+  });
+  parser.on('assert', (result) => {
+    if (!files.includes(result.name)) return;
+    finished.add(result.name);
+    report(result, open.get(result.name) ?? { passed: 0, failed: 0, skipped: 0, lines: [] });
+  });
+  tap.stdout.pipe(parser);
+  await new Promise((resolve) => tap.on('close', resolve));
+  return finished;
+}
+
+/** @param {import('tap-parser').Result} result @param {FileResult} file */
+function report(result, file) {
+  if (!result.ok && file.failed === 0) {
+    file.failed = 1;
+    const { exitCode, signal } = result.diag ?? {};
+    const end =
+      signal === 'SIGALRM'
+        ? 'ran past the time limit of .taprc'
+        : signal
+          ? `ended with ${signal}`
+          : `ended with exit code ${exitCode}`;
+    file.lines.push(`  FAILED: the file ${end}`);
+  }
+  totals.passed += file.passed;
+  totals.failed += file.failed;
+  totals.skipped += file.skipped;
+  const counts = [`${file.passed} passed`];
+  if (file.failed > 0) counts.push(`${file.failed} failed`);
+  if (file.skipped > 0) counts.push(`${file.skipped} skipped`);
+  const seconds = ((result.time ?? 0) / 1000).toFixed(1);
+  console.log(`${result.ok ? 'ok    ' : 'FAILED'} ${result.name}  ${counts.join(', ')}, ${seconds} s`);
+  for (const line of file.lines) console.log(line);
+}
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : allTests();
+let waiting = wanted;
+while (waiting.length > 0) {
+  // One file that hangs ends tap's whole run; the files behind it get a run of their own.
+  const finished = await runTap(waiting);
+  const left = waiting.filter((file) => !finished.has(file));
+  if (finished.size === 0) {
+    totals.failed += left.length;
+    for (const file of left) console.log(`FAILED ${file}  tap gave no result`);
+    break;
+  }
+  waiting = left;
+}
+console.log(
+  `${wanted.length} files, ${totals.skipped} skipped, ${((Date.now() - startedMs) / 1000).toFixed(0)} s`,
+);
+console.log(`${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;
