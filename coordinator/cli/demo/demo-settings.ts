@@ -21,7 +21,7 @@ export function demoSearch(
     scoreRows: 200,
     finalRows: 1000,
     finalPoints: 8,
-    require: ['accuracy>=max-1.0'],
+    require: ['accuracy>=max-2.0'],
     plan: { ...defaultMeasurePlan, threads: 1 },
     maxTokens: 64,
   };
