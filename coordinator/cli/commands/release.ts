@@ -52,7 +52,13 @@ Examples:
           goldenPrompts: options.prompt,
         },
       });
-      printData(context, options.json, created, (value) => renderRelease(context, value));
+      printData(
+        context,
+        options.json,
+        created,
+        (value) =>
+          `${renderRelease(context, value)}\n\npush it: fleetlora rollout start --release ${value.name} --class CLASS`,
+      );
     });
 
   withConnection(release.command('show'))

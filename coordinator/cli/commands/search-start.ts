@@ -1,5 +1,5 @@
 import { CodedError } from '@fleetlora/shared/errors';
-import type { CostObjective, QualityObjective, SearchStart } from '@fleetlora/shared/protocol';
+import type { CostObjective, Front, QualityObjective, SearchStart } from '@fleetlora/shared/protocol';
 import {
   costObjectives,
   defaultMeasurePlan,
@@ -12,7 +12,6 @@ import { collect, integer, readSpace } from '../arguments.js';
 import { type ConnectionOptions, connect, withConnection } from '../connection.js';
 import { type CliContext, printData } from '../context.js';
 import { renderFront } from '../front-table.js';
-
 import { followSearch, renderSearch } from '../watch-search.js';
 
 interface StartOptions extends ConnectionOptions {
@@ -104,11 +103,7 @@ Examples:
       const api = await connect(context, options);
       const deviceClass = options.class ?? (await onlyDeviceClass(api));
       const body: SearchStart = {
-        name:
-          options.name ??
-          `${options.adapter} on ${deviceClass} ${new Date().toISOString().slice(0, 19).replaceAll(':', '.')}`.slice(
-            -64,
-          ),
+        name: options.name ?? nameOf(options.adapter, deviceClass, new Date()),
         adapter: options.adapter,
         dataset: options.dataset,
         deviceClass,
@@ -141,10 +136,23 @@ Examples:
         context,
         options.json,
         front,
-        (value) => `${renderFront(context, value)}\n\n→ ${value.chosenReason}`,
+        (value) =>
+          `${renderFront(context, value)}\n\n→ ${value.chosenReason}${nextStep(started.name, value)}`,
       );
     });
 }
+
+/** A name that a shell takes without quotes and that sorts by time: "intents-pi5-20260131-142503". */
+function nameOf(adapter: string, deviceClass: string, now: Date): string {
+  const time = now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+  return `${adapter}-${deviceClass}-${time}`
+    .replaceAll(' ', '-')
+    .slice(-64)
+    .replace(/^[^A-Za-z0-9]+/, '');
+}
+
+const nextStep = (search: string, front: Front): string =>
+  front.chosenTrialId === null ? '' : `\n\nrelease it: fleetlora release create --search ${search}`;
 
 function checkCosts(costs: readonly string[]): CostObjective[] {
   return [...new Set(costs)].map((cost) => {
