@@ -12,7 +12,7 @@ export type SamplingStrategy = TrainingOptions['sampling'];
 /**
  * The sub-networks one optimiser step trains, drawn once a step and handed to every micro-batch.
  * The rotation costs two sub-networks a step instead of three or four: at equal compute it makes
- * more updates, which is worth more in short runs (README, "How the demo's adapter was trained").
+ * more updates, which is worth more in short runs (figures: deploy/demo/adapter/README.md).
  * @source LoNAS (uniform, one a micro-batch); Yu & Huang, Universally Slimmable Networks (sandwich)
  */
 export function sampleSubnets(
