@@ -1,8 +1,8 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { createClient } from '@libsql/client';
-import { drizzle } from 'drizzle-orm/libsql';
-import { migrate } from 'drizzle-orm/libsql/migrator';
 import type { BaseSQLiteDatabase } from 'drizzle-orm/sqlite-core';
+import { drizzle } from 'drizzle-orm/sqlite-proxy';
+import type { DatabaseRequest } from './database-messages.js';
+import { startDatabaseThread } from './database-thread.js';
 import { sqliteTables } from './schemas/sqlite.js';
 import type { Tables } from './schemas/tables.js';
 
@@ -34,19 +34,18 @@ export interface Database extends Connection {
 const migrationsFolder = fileURLToPath(new URL('../../store/migrations/sqlite', import.meta.url));
 
 /**
- * Opens (and brings up to date) the SQLite database in a file. Durability: WAL with
- * synchronous=FULL, libsql's default on every connection, so a commit survives the loss of power.
+ * Opens (and brings up to date) the SQLite database in a file. Statements run in a thread of
+ * their own; each is one message there and one back.
  */
 export async function openDatabase(path: string): Promise<Database> {
-  const client = createClient({ url: pathToFileURL(path).href });
-  const db = drizzle(client);
-  try {
-    await client.execute('PRAGMA journal_mode=WAL');
-    await migrate(db, { migrationsFolder });
-  } catch (error) {
-    client.close();
-    throw error;
-  }
+  const thread = await startDatabaseThread({ url: pathToFileURL(path).href, migrationsFolder });
+  const connect = (connection: DatabaseRequest['connection']) =>
+    drizzle(async (sql, parameters, method) => {
+      const { rows } = await thread.execute(connection, sql, parameters);
+      return { rows: method === 'get' ? (rows[0] ?? []) : rows };
+    });
+  const reader = connect('reader');
+  const writer = connect('writer');
 
   // Invariant: at most one write transaction is open. SQLite has one writer, and a second BEGIN
   // IMMEDIATE would fail with SQLITE_BUSY instead of waiting; so they wait here, in order.
@@ -59,18 +58,19 @@ export async function openDatabase(path: string): Promise<Database> {
   const tables = sqliteTables;
   const transact = <T>(work: (connection: Connection) => Promise<T>): Promise<T> =>
     enqueue(() =>
-      db.transaction((transaction) =>
-        work({ tables, reader: transaction, write: (inner) => inner(transaction) }),
+      writer.transaction(
+        (transaction) => work({ tables, reader: transaction, write: (inner) => inner(transaction) }),
+        { behavior: 'immediate' },
       ),
     );
   return {
     tables,
-    reader: db,
+    reader,
     write: (work) => transact((connection) => connection.write(work)),
     transact,
     async close() {
       await last;
-      client.close();
+      await thread.close();
     },
   };
 }
