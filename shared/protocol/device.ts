@@ -61,7 +61,7 @@ export const TimingPass = Type.Object(
   {
     runtime: ShortText,
     provider: ShortText,
-    /** First load in a fresh process, and a second one in the same process. */
+    /** First load in a fresh process, the native runtime included, and a second one in the same process. */
     coldLoadMs: Milliseconds,
     warmLoadMs: Milliseconds,
     /** Time to first token of a `promptTokens` prompt. */
@@ -83,7 +83,7 @@ export const memoryMethods = ['vmhwm', 'vmhwmSinceStart', 'polledRss'] as const;
 /** What the memory pass of a measurement finds; it runs in a process of its own. */
 export const MemoryPass = Type.Object(
   {
-    /** VmHWM of the measuring child before the model is loaded, and at its end. */
+    /** VmHWM of the measuring child before runtime and model are loaded, and at its end. */
     baselineBytes: Bytes,
     peakBytes: Bytes,
     /** Largest RssAnon seen: memory that no page cache can give back. */
