@@ -2,7 +2,6 @@
 export interface DatabaseSettings {
   /** file: URL of the database. */
   readonly url: string;
-  readonly migrationsFolder: string;
 }
 
 export interface DatabaseRequest {

@@ -17,7 +17,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Starts the thread; resolves once the database is open and brought up to date. */
+/** Starts the thread; resolves once the database is open. */
 export async function startDatabaseThread(settings: DatabaseSettings): Promise<DatabaseThread> {
   const worker = new Worker(new URL('./database-worker.js', import.meta.url), { workerData: settings });
   const waiting = new Map<number, Waiting>();

@@ -5,12 +5,11 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '@fleetlora/shared/errors';
-import { createClient, type InArgs, type Row, type Transaction } from '@libsql/client';
-import { drizzle } from 'drizzle-orm/libsql';
-import { migrate } from 'drizzle-orm/libsql/migrator';
+// The file client alone: the package's front door loads its network clients as well.
+import { createClient, type InArgs, type Row, type Transaction } from '@libsql/client/sqlite3';
 import type { DatabaseAnswer, DatabaseRequest, DatabaseSettings } from './database-messages.js';
 
-const { url, migrationsFolder } = workerData as DatabaseSettings;
+const { url } = workerData as DatabaseSettings;
 const port = parentPort;
 if (!port) throw new Error('database-worker.js runs as a worker thread only');
 const tell = (answer: DatabaseAnswer): void => port.postMessage(answer);
@@ -22,7 +21,6 @@ let transaction: Transaction | null = null;
 
 try {
   await client.execute('PRAGMA journal_mode=WAL');
-  await migrate(drizzle(client), { migrationsFolder });
   tell({ id: 0, rows: [] });
 } catch (error) {
   tell({ id: 0, error: messageOf(error) });

@@ -1,6 +1,8 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { sql } from 'drizzle-orm';
 import type { BaseSQLiteDatabase } from 'drizzle-orm/sqlite-core';
 import { drizzle } from 'drizzle-orm/sqlite-proxy';
+import { migrate } from 'drizzle-orm/sqlite-proxy/migrator';
 import type { DatabaseRequest } from './database-messages.js';
 import { startDatabaseThread } from './database-thread.js';
 import { sqliteTables } from './schemas/sqlite.js';
@@ -38,7 +40,7 @@ const migrationsFolder = fileURLToPath(new URL('../../store/migrations/sqlite', 
  * their own; each is one message there and one back.
  */
 export async function openDatabase(path: string): Promise<Database> {
-  const thread = await startDatabaseThread({ url: pathToFileURL(path).href, migrationsFolder });
+  const thread = await startDatabaseThread({ url: pathToFileURL(path).href });
   const connect = (connection: DatabaseRequest['connection']) =>
     drizzle(async (sql, parameters, method) => {
       const { rows } = await thread.execute(connection, sql, parameters);
@@ -46,6 +48,20 @@ export async function openDatabase(path: string): Promise<Database> {
     });
   const reader = connect('reader');
   const writer = connect('writer');
+  try {
+    // All or nothing: a crash between two statements must not leave half a migration.
+    const run = (queries: readonly string[]) =>
+      writer.transaction(
+        async (transaction) => {
+          for (const query of queries) await transaction.run(sql.raw(query));
+        },
+        { behavior: 'immediate' },
+      );
+    await migrate(reader, run, { migrationsFolder });
+  } catch (error) {
+    await thread.close();
+    throw error;
+  }
 
   // Invariant: at most one write transaction is open. SQLite has one writer, and a second BEGIN
   // IMMEDIATE would fail with SQLITE_BUSY instead of waiting; so they wait here, in order.

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { CodedError } from '@fleetlora/shared/errors';
-import { createClient, type LibsqlError } from '@libsql/client';
+import { createClient, type LibsqlError } from '@libsql/client/sqlite3';
 
 export interface FolderLock {
   release(): void;
