@@ -1,3 +1,4 @@
+export type * from './command-context.js';
 export * from './explain-error.js';
 export * from './measure-files.js';
 export * from './program.js';

@@ -1,18 +1,10 @@
 import { Command } from 'commander';
 import { agentVersion } from '../config.js';
+import type { CommandContext } from './command-context.js';
 import { addEnroll } from './commands/enroll.js';
 import { addMeasure } from './commands/measure.js';
 import { addRun } from './commands/run.js';
 import { addStatus } from './commands/status.js';
-import type { Printer } from './printer.js';
-
-/** Everything a command touches outside itself. */
-export interface CommandContext {
-  readonly printer: Printer;
-  readonly env: NodeJS.ProcessEnv;
-  /** Aborted by Ctrl-C and SIGTERM. */
-  readonly signal: AbortSignal;
-}
 
 /**
  * The whole command line. Parsing throws commander's CommanderError on bad usage (and after

@@ -1,5 +1,5 @@
 import { CodedError } from '../errors.js';
-import type { TensorFile } from '../weights/index.js';
+import type { TensorFile } from '../weights/tensor-file.js';
 import type { GraphBuilder } from './onnx-writer.js';
 
 /** A weight file by its name in the session's weight folder. */

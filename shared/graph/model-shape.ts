@@ -1,5 +1,5 @@
 import { CodedError } from '../errors.js';
-import type { TensorFile } from '../weights/index.js';
+import type { TensorFile } from '../weights/tensor-file.js';
 
 /** Sizes of a decoder-only Llama model. */
 export interface ModelShape {

@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import { agentVersion, dataFolderOf } from '../../config.js';
 import { lockFolder, openDataFolder } from '../../folder/index.js';
 import { enrollDevice, readDeviceFacts } from '../../identity/index.js';
+import type { CommandContext } from '../command-context.js';
 import { pairs } from '../printer.js';
-import type { CommandContext } from '../program.js';
 
 const DEVICE_NAME = /^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$/;
 

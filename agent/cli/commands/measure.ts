@@ -7,10 +7,10 @@ import {
 } from '@fleetlora/shared/protocol';
 import { formatBytes } from '@fleetlora/shared/units';
 import type { Command } from 'commander';
+import type { CommandContext } from '../command-context.js';
 import { measureFiles } from '../measure-files.js';
+import { parseCount } from '../parse-count.js';
 import { pairs } from '../printer.js';
-import type { CommandContext } from '../program.js';
-import { parseCount } from './run.js';
 
 interface MeasureOptions {
   readonly base: string;

@@ -3,7 +3,8 @@ import type { Command } from 'commander';
 import { pino } from 'pino';
 import { startAgent } from '../../agent.js';
 import { dataFolderOf, defaultServePort, type LogLevel, logLevels, parsePort } from '../../config.js';
-import type { CommandContext } from '../program.js';
+import type { CommandContext } from '../command-context.js';
+import { parseCount } from '../parse-count.js';
 
 interface RunOptions {
   readonly data?: string;
@@ -76,15 +77,4 @@ function createLog(level: LogLevel) {
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination({ dest: 2, sync: true }),
   );
-}
-
-/** A whole number from 1 to `most`. @throws BAD_USAGE naming the option */
-export function parseCount(text: string, option: string, most: number): number {
-  const value = Number(text);
-  if (!/^\d{1,9}$/.test(text) || value < 1 || value > most)
-    throw new CodedError(
-      'BAD_USAGE',
-      `${option} ${text} is not possible, wanted a whole number from 1 to ${most}`,
-    );
-  return value;
 }

@@ -4,8 +4,8 @@ import { dataFolderOf } from '../../config.js';
 import { type DataFolder, describeDataFolder, folderHolder, readJsonFile } from '../../folder/index.js';
 import { readDeviceRecord } from '../../identity/index.js';
 import { openInstallStore } from '../../install/index.js';
+import type { CommandContext } from '../command-context.js';
 import { pairs } from '../printer.js';
-import type { CommandContext } from '../program.js';
 
 interface Status {
   readonly dataFolder: string;
