@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import { type ModelShape, readModelShape, type WeightFile } from '@fleetlora/shared/graph';
 import { createFileContentStore, openFileSource, sha256File } from '@fleetlora/shared/node';
 import { createTokenizer, type Tokenizer } from '@fleetlora/shared/text';
-import { layBase, parseLlamaConfig, readPeftAdapter, readTensorFile } from '@fleetlora/shared/weights';
+import {
+  bufferSource,
+  layBase,
+  parseLlamaConfig,
+  readPeftAdapter,
+  readTensorFile,
+} from '@fleetlora/shared/weights';
 
 /** A Hugging Face model laid out as a base in a weight folder. */
 export interface PreparedBase {
@@ -40,7 +46,7 @@ export async function prepareBase(modelFolder: string, weightFolder: string): Pr
   });
   await source.close();
   const fileName = await store.put(laid.bytes);
-  const file = await readTensorFile(await store.open(fileName));
+  const file = await readTensorFile(bufferSource(laid.bytes));
   return {
     folder: weightFolder,
     base: { fileName, file },
@@ -63,5 +69,5 @@ export async function prepareAdapter(adapterFolder: string, prepared: PreparedBa
   );
   await source.close();
   const fileName = await store.put(bytes);
-  return { fileName, file: await readTensorFile(await store.open(fileName)) };
+  return { fileName, file: await readTensorFile(bufferSource(bytes)) };
 }

@@ -12,7 +12,7 @@ import {
 } from '@fleetlora/shared/node';
 import { bindSearchSpace } from '@fleetlora/shared/space';
 import { createTokenizer, encodeRow, parseRows } from '@fleetlora/shared/text';
-import { readTensorFile } from '@fleetlora/shared/weights';
+import { readTensorFile, type TensorFile } from '@fleetlora/shared/weights';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js';
 import { encodeAdapter } from './encode-adapter.js';
 import { createLoraParameters } from './lora-parameters.js';
@@ -47,7 +47,7 @@ process.on('message', (message: ToTrainingChild) => {
 async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<void> {
   const { options } = job;
   const store = await createFileContentStore(job.contentFolder);
-  const file = await readTensorFile(await store.open(job.baseDigest));
+  const file = await readHeader(store.pathOf(job.baseDigest));
   const shape = readModelShape(file);
   const space = bindSearchSpace(job.space, { layerCount: shape.layers, ffnWidth: shape.ffnWidth });
   const tokenizer = createTokenizer(JSON.parse(await readFile(store.pathOf(job.tokenizerDigest), 'utf8')));
@@ -89,6 +89,16 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
   };
   await writeFileDurably(job.resultPath, encodeAdapter(parameters, header));
   tell({ kind: 'finished' });
+}
+
+/** What a weight file says of itself; the training session maps its weights without us. */
+async function readHeader(path: string): Promise<TensorFile> {
+  const source = await openFileSource(path);
+  try {
+    return await readTensorFile(source);
+  } finally {
+    await source.close();
+  }
 }
 
 async function loadCheckpoint(path: string, parameterCount: number): Promise<Checkpoint | null> {
