@@ -5,11 +5,13 @@ import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CodedError } from '../errors.js';
 import type { ContentStore } from '../runtime.js';
-import { openFileSource } from './file-source.js';
+import { type FileSource, openFileSource } from './file-source.js';
 
 /** A content store in one folder, each blob a file named by its digest. */
 export interface FileContentStore extends ContentStore {
   readonly folder: string;
+  /** As ContentStore's; whoever opens a file closes it. */
+  open(digest: string): Promise<FileSource>;
   /** Where a blob lies, whether or not it is there. */
   pathOf(digest: string): string;
   /** Moves a finished file in (copies across file systems) and returns its digest. */

@@ -353,38 +353,3 @@ export const Health = Type.Object({
   droppedMessages: Type.Integer(),
 });
 export type Health = Static<typeof Health>;
-
-/** Every route of the API in one place: documentation, client and tests walk this list. */
-export const routes = {
-  health: 'GET /v1/health',
-  upload: 'POST /v1/uploads',
-  artifact: 'GET /v1/artifacts/:digest',
-  importBase: 'POST /v1/bases',
-  listBases: 'GET /v1/bases',
-  importAdapter: 'POST /v1/adapters',
-  listAdapters: 'GET /v1/adapters',
-  importDataset: 'POST /v1/datasets',
-  listDatasets: 'GET /v1/datasets',
-  startTraining: 'POST /v1/trainings',
-  listTrainings: 'GET /v1/trainings',
-  showTraining: 'GET /v1/trainings/:id',
-  stopTraining: 'POST /v1/trainings/:id/stop',
-  createCode: 'POST /v1/codes',
-  enroll: 'POST /v1/enroll',
-  challenge: 'POST /v1/device/challenge',
-  openSession: 'POST /v1/device/session',
-  listDevices: 'GET /v1/devices',
-  showDevice: 'GET /v1/devices/:id',
-  startSearch: 'POST /v1/searches',
-  listSearches: 'GET /v1/searches',
-  showSearch: 'GET /v1/searches/:id',
-  listTrials: 'GET /v1/searches/:id/trials',
-  showFront: 'GET /v1/searches/:id/front',
-  stopSearch: 'POST /v1/searches/:id/stop',
-  createRelease: 'POST /v1/releases',
-  listReleases: 'GET /v1/releases',
-  showRelease: 'GET /v1/releases/:id',
-  startRollout: 'POST /v1/rollouts',
-  listRollouts: 'GET /v1/rollouts',
-  showRollout: 'GET /v1/rollouts/:id',
-} as const;

@@ -6,4 +6,5 @@ export * from './limits.js';
 export * from './message.js';
 export * from './parse.js';
 export * from './release.js';
+export * from './routes.js';
 export * from './topics.js';

@@ -25,7 +25,7 @@ t.test('a base is laid out, stored by its digest and found by id and by name', a
   const file = await readTensorFile(source);
   t.equal(file.size, base.bytes);
   t.equal(file.metadata.sourceDigest, files['model.safetensors']);
-  await (source as { close?(): Promise<void> }).close?.();
+  await source.close();
   t.same(await catalog.findBase(base.id), base);
   t.same(await catalog.findBase('tiny'), base);
   t.same(await catalog.listBases(), [base]);

@@ -88,8 +88,9 @@ t.test('a run of 6 steps in its own process ends as an adapter of the catalog', 
   t.ok(Number.isFinite(ended.loss), 'the last loss is told');
   const adapter = await models.catalog.findAdapter('digits');
   t.equal(ended.adapterId, adapter.id);
-  const file = await readTensorFile(await models.content.open(adapter.digest));
-  t.match(readAdapterFacts(file), { rankMax: 4, alpha: 8 });
+  const source = await models.content.open(adapter.digest);
+  t.match(readAdapterFacts(await readTensorFile(source)), { rankMax: 4, alpha: 8 });
+  await source.close();
   t.doesNotThrow(() => anchorGenome(bindSearchSpace(adapter.space, { layerCount: 2, ffnWidth: 24 }), 'min'));
   t.same(errors, []);
 });

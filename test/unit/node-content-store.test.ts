@@ -26,6 +26,7 @@ t.test('put: named by its SHA-256, readable again, harmless twice and at once', 
   const source = await store.open(ABC);
   t.equal(source.size, 3);
   t.strictSame(await source.read(1, 2), text('bc'));
+  await source.close();
   await Promise.all(Array.from({ length: 8 }, () => store.put(text('same'))));
   t.same((await readdir(store.folder)).sort(), [ABC, digestOf('same')].sort(), 'no part file is left');
   t.equal(await store.put(new Uint8Array()), digestOf(''));
