@@ -129,6 +129,8 @@ export async function trainSuperAdapter(
       step++;
       tokens += outcome.tokens;
       const seconds = Math.max(1e-9, (clock.monotonicMs() - startedMs) / 1000);
+      // First the checkpoint, then the word of it: a step told of at a checkpoint is never lost.
+      if (step % options.checkpointEverySteps === 0 && step < options.steps) await checkpointNow();
       hooks.onProgress({
         step,
         steps: options.steps,
@@ -139,7 +141,6 @@ export async function trainSuperAdapter(
         tokensPerSecond: tokens / seconds,
         etaSeconds: (seconds / (step - firstStep)) * (options.steps - step),
       });
-      if (step % options.checkpointEverySteps === 0 && step < options.steps) await checkpointNow();
     }
     if (step < options.steps && step > firstStep) await checkpointNow();
   } finally {
