@@ -179,6 +179,7 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
         job: (job) => runner.submit(job),
         cancel: ({ jobId }) => runner.cancel(jobId),
         desired: (desired) => installer.want(desired),
+        policy: () => {},
       },
       newId,
       clock,

@@ -187,7 +187,13 @@ async function open(
     urls: () => ({ url, mqttUrl }),
     async health() {
       const devicesOnline = (await fleet.listDevices()).filter(({ online }) => online).length;
-      return { version, startedAtMs, devicesOnline, droppedMessages: broker.droppedMessages };
+      return {
+        version,
+        startedAtMs,
+        devicesOnline,
+        droppedMessages: broker.droppedMessages,
+        store: 'available',
+      };
     },
   };
   const api = await createApiServer({ domains, log, version });

@@ -28,6 +28,8 @@ export const errorTable = {
   // data
   DATA_LINE: 'input',
   DATA_EMPTY: 'input',
+  DATA_COLUMN: 'input',
+  SCORER_INVALID: 'input',
   // wire
   MESSAGE_MALFORMED: 'input',
   MESSAGE_TOO_LARGE: 'input',
@@ -38,6 +40,7 @@ export const errorTable = {
   BAD_REQUEST: 'input',
   RANGE_INVALID: 'input',
   BAD_USAGE: 'input',
+  BACKUP_INVALID: 'input',
   NOT_LOOPBACK: 'input',
   NODE_TOO_OLD: 'input',
   UNAUTHENTICATED: 'input',
@@ -51,6 +54,8 @@ export const errorTable = {
   PORT_IN_USE: 'conflict',
   FOLDER_IN_USE: 'conflict',
   COORDINATOR_UNREACHABLE: 'unavailable',
+  STORE_UNAVAILABLE: 'unavailable',
+  DISK_FULL: 'unavailable',
   DEVICE_OFFLINE: 'unavailable',
   JOB_TIMED_OUT: 'unavailable',
   NOTHING_INSTALLED: 'unavailable',

@@ -44,6 +44,7 @@ export interface LinkHandlers {
   readonly job: (body: MessageBody<'job'>) => void;
   readonly cancel: (body: MessageBody<'cancel'>) => void;
   readonly desired: (body: MessageBody<'desired'>) => void;
+  readonly policy: (body: MessageBody<'policy'>) => void;
 }
 
 export interface LinkSettings {
@@ -115,6 +116,7 @@ export function openLink(settings: LinkSettings): Link {
       if (kind === 'job') settings.handlers.job(decodeMessage(kind, payload).body);
       else if (kind === 'cancel') settings.handlers.cancel(decodeMessage(kind, payload).body);
       else if (kind === 'desired') settings.handlers.desired(decodeMessage(kind, payload).body);
+      else if (kind === 'policy') settings.handlers.policy(decodeMessage(kind, payload).body);
       else acknowledge(decodeMessage(kind, payload).body);
     } catch (error) {
       if (!isCoded(error) || error.kind !== 'input') throw error;

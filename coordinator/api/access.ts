@@ -17,6 +17,7 @@ export const accessOf: Readonly<Record<keyof typeof routes, Access>> = {
   listAdapters: 'person',
   importDataset: 'person',
   listDatasets: 'person',
+  showDataset: 'person',
   startTraining: 'person',
   listTrainings: 'person',
   showTraining: 'person',
@@ -27,6 +28,10 @@ export const accessOf: Readonly<Record<keyof typeof routes, Access>> = {
   openSession: 'anyone',
   listDevices: 'person',
   showDevice: 'person',
+  setLabels: 'person',
+  listPolicies: 'person',
+  setPolicy: 'person',
+  removePolicy: 'person',
   startSearch: 'person',
   listSearches: 'person',
   showSearch: 'person',
@@ -39,6 +44,10 @@ export const accessOf: Readonly<Record<keyof typeof routes, Access>> = {
   startRollout: 'person',
   listRollouts: 'person',
   showRollout: 'person',
+  showRetention: 'person',
+  setRetention: 'person',
+  collectGarbage: 'person',
+  backup: 'person',
 };
 
 /**

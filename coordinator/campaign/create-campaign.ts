@@ -163,6 +163,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
         baselines: [...baselines],
         chosenTrialId: search.chosenReason === null ? choice.id : search.chosenTrialId,
         chosenReason: search.chosenReason ?? choice.reason,
+        notices: [],
       };
     },
     stop: (idOrName) =>

@@ -93,7 +93,7 @@ export interface TrialJob {
 export type JobEnd =
   | { readonly outcome: 'measured'; readonly measurement: Measurement }
   | {
-      readonly outcome: 'infeasible' | 'failed' | 'rejected' | 'canceled' | 'timedOut';
+      readonly outcome: 'infeasible' | 'failed' | 'rejected' | 'canceled' | 'timedOut' | 'postponed';
       readonly reason: string;
     };
 

@@ -243,7 +243,7 @@ export function createSearchRun(
       } else if (job.end.outcome === 'infeasible') {
         await change(live, { reason: job.end.reason, deviceId: job.deviceId });
         live.end = { state: 'infeasible' };
-      } else {
+      } else if (job.end.outcome !== 'postponed') {
         live.failedDevices.push(job.deviceId);
         if (live.failedDevices.length >= ATTEMPTS) {
           await change(live, {

@@ -46,4 +46,5 @@ const outcomes = {
   REJECTED: 'rejected',
   CANCELED: 'canceled',
   TIMED_OUT: 'timedOut',
+  POSTPONED: 'postponed',
 } as const;

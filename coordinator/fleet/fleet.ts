@@ -5,6 +5,7 @@ import type { RolloutFleet } from '../rollout/ports.js';
 import { createCampaignFleet } from './campaign-fleet.js';
 import type { FleetContext, FleetLog } from './context.js';
 import { handleBirth } from './handle-birth.js';
+import { handleConditions } from './handle-conditions.js';
 import { handleDeath } from './handle-death.js';
 import { handleReport } from './handle-report.js';
 import { handleResult } from './handle-result.js';
@@ -50,6 +51,7 @@ export function createFleet(options: {
     death: (deviceId, message) => handleDeath(context, deviceId, message),
     result: (deviceId, message) => handleResult(context, deviceId, message),
     report: (deviceId, message) => handleReport(context, deviceId, message),
+    conditions: (deviceId, message) => handleConditions(context, deviceId, message),
   };
   const deadlines = createJobDeadlines(context);
   return {

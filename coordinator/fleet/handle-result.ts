@@ -40,4 +40,5 @@ const states = {
   failed: 'FAILED',
   rejected: 'REJECTED',
   canceled: 'CANCELED',
+  postponed: 'POSTPONED',
 } as const;

@@ -1,5 +1,14 @@
 /** What the fleet needs from the rest of the coordinator: a memory, and a way to speak to devices. */
-import type { DeviceFacts, DownKind, JobResult, MeasureJob, MessageBody } from '@fleetlora/shared/protocol';
+import type {
+  Conditions,
+  DeviceFacts,
+  DownKind,
+  JobResult,
+  MeasureJob,
+  MessageBody,
+  PolicyScope,
+  ScopedPolicy,
+} from '@fleetlora/shared/protocol';
 
 /**
  * QUEUED waits for its device to be online and its machine to be free; SENT was handed to the
@@ -13,6 +22,7 @@ export const finalJobStates = [
   'REJECTED',
   'CANCELED',
   'TIMED_OUT',
+  'POSTPONED',
 ] as const;
 export type FinalJobState = (typeof finalJobStates)[number];
 export type JobState = (typeof unfinishedJobStates)[number] | FinalJobState;
@@ -47,6 +57,9 @@ export interface StoredDevice {
   readonly lastSeenAtMs: number | null;
   readonly installedReleaseId: string | null;
   readonly serveUrl: string | null;
+  readonly labels: readonly string[];
+  /** What the device last said of its policy; null before it did. */
+  readonly conditions: Conditions | null;
 }
 
 export interface DeviceRepository {
@@ -74,8 +87,18 @@ export interface JobRepository {
   ): Promise<void>;
 }
 
+export interface PolicyRepository {
+  /** By scope: classes first, then labels, each by name. */
+  list(): Promise<ScopedPolicy[]>;
+  /** Replaces the policy of the scope. */
+  set(policy: ScopedPolicy): Promise<void>;
+  /** False when there was none. */
+  remove(scope: PolicyScope): Promise<boolean>;
+}
+
 export interface FleetRepositories {
   readonly devices: DeviceRepository;
+  readonly policies: PolicyRepository;
   readonly jobs: JobRepository;
 }
 

@@ -26,6 +26,7 @@ function toDevice(
   const own = unfinished.filter(({ deviceId }) => deviceId === device.id);
   return {
     ...shown,
+    labels: [...shown.labels],
     runningJobId: own.find(({ state }) => state === 'SENT')?.id ?? null,
     queuedJobs: own.filter(({ state }) => state === 'QUEUED').length,
     idleReason: explainIdle(device, unfinished, devices),

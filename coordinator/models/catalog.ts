@@ -157,11 +157,20 @@ export function createCatalog(options: {
     listAdapters: () => repository.listAdapters(),
     findAdapter: async (idOrName) => required(await repository.findAdapter(idOrName), 'adapter', idOrName),
 
-    async importDataset({ name, digest }) {
+    async importDataset({ name, files: { all: digest = '' } }) {
       refuseTaken(await repository.findDataset(name), 'data set', name);
       await requireStored(digest, 'data file');
       const { length: rows } = await readRowsFile(store.pathOf(digest));
-      const dataset: Dataset = { id: newId('data'), name, digest, rows, createdAtMs: clock.nowMs() };
+      const dataset: Dataset = {
+        id: newId('data'),
+        name,
+        digest,
+        rows,
+        splits: { all: { digest, rows } },
+        task: { kind: 'completion' },
+        report: null,
+        createdAtMs: clock.nowMs(),
+      };
       await repository.insertDataset(dataset);
       return dataset;
     },

@@ -1,7 +1,18 @@
+import type { Dataset } from '@fleetlora/shared/protocol';
 import { asc, eq, or } from 'drizzle-orm';
 import type { CatalogRepository } from '../models/ports.js';
 import type { Connection } from './database.js';
 import { pickNamed, requireInserted } from './named-records.js';
+import type { Tables } from './schemas/tables.js';
+
+/** A row of the first version is one unsplit file of completions. */
+function toDataset({ splits, task, ...row }: Tables['datasets']['$inferSelect']): Dataset {
+  return {
+    ...row,
+    splits: splits ?? { all: { digest: row.digest, rows: row.rows } },
+    task: task ?? { kind: 'completion' },
+  };
+}
 
 export function createCatalogRepository({ tables, reader, write }: Connection): CatalogRepository {
   const { bases, adapters, datasets } = tables;
@@ -36,10 +47,14 @@ export function createCatalogRepository({ tables, reader, write }: Connection): 
       );
       requireInserted(rows, `a data set named "${dataset.name}"`);
     },
-    listDatasets: () => reader.select().from(datasets).orderBy(asc(datasets.createdAtMs), asc(datasets.id)),
+    async listDatasets() {
+      const rows = await reader.select().from(datasets).orderBy(asc(datasets.createdAtMs), asc(datasets.id));
+      return rows.map(toDataset);
+    },
     async findDataset(idOrName) {
       const named = or(eq(datasets.id, idOrName), eq(datasets.name, idOrName));
-      return pickNamed(await reader.select().from(datasets).where(named), idOrName);
+      const row = pickNamed(await reader.select().from(datasets).where(named), idOrName);
+      return row && toDataset(row);
     },
   };
 }

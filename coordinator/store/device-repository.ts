@@ -5,7 +5,11 @@ import { pickNamed } from './named-records.js';
 import type { Tables } from './schemas/tables.js';
 
 type Row = Tables['devices']['$inferSelect'];
-const fromRow = ({ publicKey: _, online, ...row }: Row): StoredDevice => ({ ...row, online: online === 1 });
+const fromRow = ({ publicKey: _, online, ...row }: Row): StoredDevice => ({
+  ...row,
+  online: online === 1,
+  labels: row.labels ?? [],
+});
 
 /** The devices table as the fleet sees it. */
 export function createDeviceRepository({ tables: { devices }, reader, write }: Connection): DeviceRepository {
@@ -26,8 +30,12 @@ export function createDeviceRepository({ tables: { devices }, reader, write }: C
       const rows = await reader.select().from(devices).orderBy(asc(devices.enrolledAtMs), asc(devices.id));
       return rows.map(fromRow);
     },
-    async update(id, { online, ...change }) {
-      const columns = online === undefined ? change : { ...change, online: online ? 1 : 0 };
+    async update(id, { online, labels, ...change }) {
+      const columns = {
+        ...change,
+        ...(labels && { labels: [...labels] }),
+        ...(online !== undefined && { online: online ? 1 : 0 }),
+      };
       await write((tx) => tx.update(devices).set(columns).where(eq(devices.id, id)));
     },
     async markAllOffline() {

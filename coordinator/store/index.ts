@@ -14,6 +14,7 @@ import {
   createSettingsRepository,
 } from './identity-repositories.js';
 import { createJobRepository } from './job-repository.js';
+import { createPolicyRepository } from './policy-repository.js';
 import { createReleaseRepository } from './release-repository.js';
 import { createRolloutRepository } from './rollout-repository.js';
 import { createTrainingRepository } from './training-repository.js';
@@ -47,6 +48,7 @@ export function createStore(database: Database): Store {
   const fleet = (connection: Connection) => ({
     devices: createDeviceRepository(connection),
     jobs: createJobRepository(connection),
+    policies: createPolicyRepository(connection),
   });
   return {
     identity: {

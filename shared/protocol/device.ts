@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Bytes, closed, Digest, GenomeText, Id, LongText, Milliseconds, ShortText } from './fields.js';
 import { limits } from './limits.js';
+import { Conditions } from './policy.js';
 
 /** What a device is, told at enrolment and at every birth. */
 export const DeviceFacts = Type.Object(
@@ -123,14 +124,15 @@ export type MeasureJob = Static<typeof MeasureJob>;
 /**
  * How a job ended. `infeasible`: the candidate cannot run on this device (its child crashed or
  * was killed). `failed`: something else went wrong and another try may work. `rejected`: the
- * device will not run this job.
+ * device will not run this job. `postponed`: its policy forbids to measure at present; the trial
+ * may go to another device, or come back.
  */
 export const JobResult = Type.Union([
   Type.Object({ jobId: Id, outcome: Type.Literal('measured'), measurement: Measurement }, closed),
   Type.Object(
     {
       jobId: Id,
-      outcome: Type.Enum(['infeasible', 'failed', 'rejected', 'canceled']),
+      outcome: Type.Enum(['infeasible', 'failed', 'rejected', 'canceled', 'postponed']),
       reason: LongText,
     },
     closed,
@@ -175,6 +177,8 @@ export const Birth = Type.Object(
     installedReleaseId: Type.Union([Id, Type.Null()]),
     /** Where the device serves completions, for people on the same machine. */
     serveUrl: Type.Union([ShortText, Type.Null()]),
+    /** What the last known policies say; absent from a device that was never told one. */
+    conditions: Type.Optional(Conditions),
   },
   closed,
 );

@@ -13,6 +13,7 @@ import {
   ShortText,
   TimeMs,
 } from './fields.js';
+import { Conditions } from './policy.js';
 import { SignedManifest } from './release.js';
 
 /** Every error of the API. `code` is one of errorTable's. */
@@ -65,18 +66,6 @@ export const Adapter = Type.Object({
   createdAtMs: TimeMs,
 });
 export type Adapter = Static<typeof Adapter>;
-
-/** JSONL of {"prompt", "completion"}. */
-export const DatasetImport = Type.Object({ name: Name, digest: Digest }, closed);
-export type DatasetImport = Static<typeof DatasetImport>;
-export const Dataset = Type.Object({
-  id: Id,
-  name: Name,
-  digest: Digest,
-  rows: Type.Integer(),
-  createdAtMs: TimeMs,
-});
-export type Dataset = Static<typeof Dataset>;
 
 // -- training ---------------------------------------------------------------------------------
 export const TrainingOptions = Type.Object(
@@ -192,10 +181,15 @@ export const Device = Type.Object({
   serveUrl: Nullable(Type.String()),
   runningJobId: Nullable(Id),
   queuedJobs: Type.Integer(),
+  labels: Type.Array(Name),
+  /** What the device last said of its policy; null before it did. */
+  conditions: Nullable(Conditions),
   /** Why the device has no work at present, in words; null while it works. */
   idleReason: Nullable(Type.String()),
 });
 export type Device = Static<typeof Device>;
+export const Labels = Type.Object({ labels: Type.Array(Name, { maxItems: 32, uniqueItems: true }) }, closed);
+export type Labels = Static<typeof Labels>;
 
 // -- search -------------------------------------------------------------------------------------
 export const qualityObjectives = ['accuracy', 'loss'] as const;
@@ -216,9 +210,15 @@ export const SearchStart = Type.Object(
     /** Distinct genomes to measure. */
     trials: Type.Integer({ minimum: 1, maximum: 100_000 }),
     seed: Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }),
-    /** Rows of the dataset (from its start, after a seeded shuffle) for the cheap score. */
+    /**
+     * Rows for the cheap score, after a seeded shuffle: of the data's validation split, else of its
+     * test split, else of all.
+     */
     scoreRows: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
-    /** Held-out rows (the ones after scoreRows) on which the front is scored again. */
+    /**
+     * Held-out rows on which the front is scored again: of the test split where a validation split
+     * gave the others, else the ones after `scoreRows`.
+     */
     finalRows: Type.Integer({ minimum: 0, maximum: 1_000_000 }),
     /** Points of the front that are scored again, baselines not counted. */
     finalPoints: Type.Integer({ minimum: 0, maximum: 64 }),
@@ -227,6 +227,11 @@ export const SearchStart = Type.Object(
     require: Type.Array(Type.String({ minLength: 3, maxLength: 80 }), { maxItems: 8 }),
     plan: MeasurePlan,
     maxTokens: Type.Integer({ minimum: 8, maximum: 8192 }),
+    /**
+     * Jobs a device holds or awaits at once, 1 when absent. More keep it busy over a slow link and
+     * while scores are computed; each was proposed with fewer results known.
+     */
+    ahead: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
   },
   closed,
 );
@@ -288,6 +293,8 @@ export const Front = Type.Object({
   baselines: Type.Array(Trial),
   chosenTrialId: Nullable(Id),
   chosenReason: Type.String(),
+  /** What a reader of the front should know, such as an accuracy that no candidate has. */
+  notices: Type.Array(Type.String()),
 });
 export type Front = Static<typeof Front>;
 
@@ -351,5 +358,7 @@ export const Health = Type.Object({
   startedAtMs: TimeMs,
   devicesOnline: Type.Integer(),
   droppedMessages: Type.Integer(),
+  /** `unavailable` while the database cannot be reached or written; requests that need it are answered with 503 or 507. */
+  store: Type.Enum(['available', 'unavailable']),
 });
 export type Health = Static<typeof Health>;

@@ -14,6 +14,7 @@ import {
 } from './device.js';
 import { closed } from './fields.js';
 import { limits, protocolVersion } from './limits.js';
+import { Conditions, PolicyOrder } from './policy.js';
 import type { DownKind, UpKind } from './topics.js';
 
 /** Body schema of every kind of message. */
@@ -22,10 +23,12 @@ export const bodies = {
   death: Death,
   result: JobResult,
   report: RolloutReport,
+  conditions: Conditions,
   job: MeasureJob,
   cancel: Cancel,
   ack: Acknowledgement,
   desired: Desired,
+  policy: PolicyOrder,
 } as const satisfies Record<UpKind | DownKind, TSchema>;
 export type MessageKind = keyof typeof bodies;
 export type MessageBody<K extends MessageKind> = Static<(typeof bodies)[K]>;
@@ -57,7 +60,7 @@ const checks = new Map<MessageKind, Validator>(
     Compile(envelope(bodies[kind])) as unknown as Validator,
   ]),
 );
-const upKindNames: readonly string[] = ['birth', 'death', 'result', 'report'];
+const upKindNames: readonly string[] = ['birth', 'death', 'result', 'report', 'conditions'];
 
 /** Bytes a message of this kind may have. */
 export function messageCeiling(kind: MessageKind): number {

@@ -1,10 +1,10 @@
 import { protocolVersion } from './limits.js';
 
 /** What a device says. `birth` is retained, `death` is its will. */
-export const upKinds = ['birth', 'death', 'result', 'report'] as const;
+export const upKinds = ['birth', 'death', 'result', 'report', 'conditions'] as const;
 export type UpKind = (typeof upKinds)[number];
 /** What a device is told. */
-export const downKinds = ['job', 'cancel', 'ack', 'desired'] as const;
+export const downKinds = ['job', 'cancel', 'ack', 'desired', 'policy'] as const;
 export type DownKind = (typeof downKinds)[number];
 
 const DEVICE_ID = /^dev_[0-9a-z]{10,40}$/;

@@ -61,7 +61,16 @@ const adapter: Adapter = {
   files: { 'adapter_config.json': digest('d') },
   createdAtMs: 1,
 };
-const dataset: Dataset = { id: 'data_01', name: 'rows', digest: digest('e'), rows: 3080, createdAtMs: 1 };
+const dataset: Dataset = {
+  id: 'data_01',
+  name: 'rows',
+  digest: digest('e'),
+  rows: 3080,
+  splits: { all: { digest: digest('e'), rows: 3080 } },
+  task: { kind: 'completion' },
+  report: null,
+  createdAtMs: 1,
+};
 const score: Score = {
   rows: 200,
   correct: 150,
@@ -228,6 +237,8 @@ for (const [engine, prepare] of Object.entries(engines))
         lastSeenAtMs: null,
         installedReleaseId: null,
         serveUrl: null,
+        labels: [],
+        conditions: null,
       };
       t.same(await fleet.devices.find('dev_01'), { ...shown, ...unseen });
       await fleet.devices.update('dev_01', { online: true, session: 2 ** 40, serveUrl: 'http://x' });

@@ -40,6 +40,7 @@ async function open(
       job: (body) => void events.emit('job', body),
       cancel: (body) => void events.emit('cancel', body),
       desired: (body) => void events.emit('desired', body),
+      policy: (body) => void events.emit('policy', body),
       ...given.handlers,
     },
     newId,

@@ -138,15 +138,15 @@ t.test('a data set is counted and read back; a broken line is named and nothing 
   const { catalog, content } = await openModels(t);
   const put = (text: string) => content.put(new TextEncoder().encode(text));
   const row = JSON.stringify({ prompt: 'a\u2028b', completion: 'ü' });
-  const dataset = await catalog.importDataset({ name: 'd', digest: await put(`${row}\n\n${row}`) });
+  const dataset = await catalog.importDataset({ name: 'd', files: { all: await put(`${row}\n\n${row}`) } });
   t.match(dataset, { name: 'd', rows: 2 });
   t.same(await catalog.readRows(dataset), Array(2).fill({ prompt: 'a\u2028b', completion: 'ü' }));
   await t.rejects(
-    catalog.importDataset({ name: 'e', digest: await put(`${row}\n${row.slice(0, -1)}\n`) }),
+    catalog.importDataset({ name: 'e', files: { all: await put(`${row}\n${row.slice(0, -1)}\n`) } }),
     coded('DATA_LINE', 'line 2'),
   );
-  await t.rejects(catalog.importDataset({ name: 'e', digest: await put('\n') }), coded('DATA_EMPTY'));
-  await t.rejects(catalog.importDataset({ name: 'e', digest: '0'.repeat(64) }), coded('NOT_FOUND'));
+  await t.rejects(catalog.importDataset({ name: 'e', files: { all: await put('\n') } }), coded('DATA_EMPTY'));
+  await t.rejects(catalog.importDataset({ name: 'e', files: { all: '0'.repeat(64) } }), coded('NOT_FOUND'));
   t.same(await catalog.listDatasets(), [dataset]);
   // A row of many read buffers, with characters of several bytes at their borders.
   const long = JSON.stringify({ prompt: 'ü'.repeat(300_000), completion: 'x' });

@@ -24,7 +24,7 @@ async function openReleases(t: Test, form: Form) {
   const digest = await content.put(
     new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join('\n')),
   );
-  await catalog.importDataset({ name: 'rows', digest });
+  await catalog.importDataset({ name: 'rows', files: { all: digest } });
   const genome = encodeGenome(uniformGenome(2, 2, 6, form));
   const dataset = await catalog.findDataset('rows');
   const spec: Search['spec'] = {

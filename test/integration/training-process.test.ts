@@ -26,7 +26,7 @@ async function openTrainer(t: Test): Promise<{ models: OpenModels; open(): Train
     JSON.stringify({ prompt: `${row}?`, completion: ` ${row}` }),
   );
   const digest = await models.content.put(new TextEncoder().encode(rows.join('\n')));
-  await models.catalog.importDataset({ name: 'rows', digest });
+  await models.catalog.importDataset({ name: 'rows', files: { all: digest } });
   const errors: unknown[] = [];
   return {
     models,

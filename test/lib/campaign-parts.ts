@@ -119,6 +119,9 @@ const dataset: Dataset = {
   name: 'data',
   digest: digestOf('d'),
   rows: 2000,
+  splits: { all: { digest: digestOf('d'), rows: 2000 } },
+  task: { kind: 'completion' },
+  report: null,
   createdAtMs: 0,
 };
 

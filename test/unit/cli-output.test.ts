@@ -74,6 +74,7 @@ t.test(
       baselines: [max],
       chosenTrialId: small.id,
       chosenReason: 'because',
+      notices: [],
     };
     const lines = renderFront(memoryContext(), front).split('\n');
     t.match(lines[0], /accuracy % \[95 %\] .*ms\/token p50 +TTFT ms +peak MB +KB shipped +form/);

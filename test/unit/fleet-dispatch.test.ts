@@ -14,6 +14,8 @@ const device = (id: string, bootId = '', online = true): StoredDevice => ({
   lastSeenAtMs: 1_700_000_000_000,
   installedReleaseId: null,
   serveUrl: null,
+  labels: [],
+  conditions: null,
 });
 const job = (id: string, deviceId: string, state: StoredJob['state'] = 'QUEUED'): StoredJob => ({
   id,

@@ -52,6 +52,14 @@ const job = {
   plan: defaultMeasurePlan,
   timeoutMs: 600_000,
 };
+const conditions = {
+  mayMeasure: true,
+  reasons: [],
+  onMains: null,
+  temperatureC: null,
+  metered: false,
+  localTime: '09:30',
+};
 const samples: { [K in MessageKind]: MessageBody<K>[] } = {
   birth: [
     { facts, heldJobIds: [], installedReleaseId: null, serveUrl: null },
@@ -77,6 +85,11 @@ const samples: { [K in MessageKind]: MessageBody<K>[] } = {
   job: [job],
   cancel: [{ jobId }],
   ack: [{ ids: [] }, { ids: ['a', 'b'] }],
+  conditions: [conditions, { ...conditions, mayMeasure: false, reasons: ['too warm'], temperatureC: 71.5 }],
+  policy: [
+    { policies: [] },
+    { policies: [{ scope: { kind: 'class', name: 'pi5' }, policy: { hours: ['22:00-06:00'] } }] },
+  ],
   desired: [{ rolloutId: 'rol_0123456789', releaseId: 'rel_0123456789', manifestDigest: digest }],
 };
 const kinds = Object.keys(bodies) as MessageKind[];

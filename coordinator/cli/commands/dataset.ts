@@ -24,7 +24,7 @@ export async function importDataset(
   const known = (await api.call('listDatasets')).find(
     (dataset) => dataset.digest === digest && dataset.name === name,
   );
-  return known ?? api.call('importDataset', { body: { name, digest } });
+  return known ?? api.call('importDataset', { body: { name, files: { all: digest } } });
 }
 
 /** `fleetlora dataset import|list`. */

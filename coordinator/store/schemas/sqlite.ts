@@ -7,6 +7,7 @@ export const {
   settings,
   codes,
   devices,
+  policies,
   jobs,
   bases,
   adapters,

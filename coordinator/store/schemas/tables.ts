@@ -1,8 +1,14 @@
 import type {
   Adapter,
+  Conditions,
+  Dataset,
+  DatasetReport,
+  DatasetTask,
   DeviceFacts,
+  DevicePolicy,
   JobResult,
   MeasureJob,
+  PolicyScope,
   Release,
   RolloutDevice,
   Search,
@@ -54,6 +60,8 @@ export function defineTables(kit: TableKit) {
       lastSeenAtMs: int('last_seen_at_ms'),
       installedReleaseId: text('installed_release_id'),
       serveUrl: text('serve_url'),
+      labels: json<string[]>('labels'),
+      conditions: json<Conditions>('conditions'),
     },
     (row) => [
       uniqueIndex('devices_name').on(row.name),
@@ -61,6 +69,15 @@ export function defineTables(kit: TableKit) {
       index('devices_class').on(row.deviceClass),
     ],
   );
+
+  const policies = table('policies', {
+    /** Kind and name, joined by a slash. */
+    key: text('key').primaryKey(),
+    kind: text('kind').$type<PolicyScope['kind']>().notNull(),
+    name: text('name').notNull(),
+    policy: json<DevicePolicy>('policy').notNull(),
+    updatedAtMs: int('updated_at_ms').notNull(),
+  });
 
   const jobs = table(
     'jobs',
@@ -131,6 +148,10 @@ export function defineTables(kit: TableKit) {
       name: text('name').notNull(),
       digest: text('digest').notNull(),
       rows: int('rows').notNull(),
+      /** Null in rows of the first version: one split `all`, task `completion`, no report. */
+      splits: json<Dataset['splits']>('splits'),
+      task: json<DatasetTask>('task'),
+      report: json<DatasetReport>('report'),
       createdAtMs: int('created_at_ms').notNull(),
     },
     (row) => [uniqueIndex('datasets_name').on(row.name)],
@@ -271,6 +292,7 @@ export function defineTables(kit: TableKit) {
     settings,
     codes,
     devices,
+    policies,
     jobs,
     bases,
     adapters,
