@@ -20,9 +20,11 @@ import {
   type TensorFile,
 } from '@fleetlora/shared/weights';
 import { checkSpace, defaultSpace } from './adapter-space.js';
-import type { CatalogRepository, NewId } from './ports.js';
-import { readRowsFile } from './read-rows.js';
+import { checkDatasetImport } from './check-dataset-import.js';
+import type { CatalogRepository, CheckScorer, NewId } from './ports.js';
+import { readRowsFile, streamRowsFile } from './read-rows.js';
 import { createModelWorkshop } from './run-model-work.js';
+import { splitFor } from './split-for.js';
 import { withTensorFile } from './stored-files.js';
 
 /** Bases, super-adapters and data sets. `find…` take an id or a name and throw NOT_FOUND. */
@@ -42,10 +44,16 @@ export interface Catalog {
   ): Promise<Adapter>;
   listAdapters(): Promise<Adapter[]>;
   findAdapter(idOrName: string): Promise<Adapter>;
-  /** Records an uploaded JSONL file after reading every line of it. @throws DATA_LINE, DATA_EMPTY */
+  /**
+   * Makes splits of uploaded CSV or JSONL files and records them, after reading every line and
+   * trying the scorer on the expected texts.
+   * @throws DATA_LINE, DATA_COLUMN, DATA_EMPTY, SCORER_INVALID, BAD_REQUEST, ALREADY_EXISTS
+   */
   importDataset(request: DatasetImport): Promise<Dataset>;
   listDatasets(): Promise<Dataset[]>;
   findDataset(idOrName: string): Promise<Dataset>;
+  /** The pure function, for domains that know the catalog by its type only. */
+  readonly splitFor: typeof splitFor;
   readRows(dataset: Pick<Dataset, 'digest'>): Promise<TextRow[]>;
   /** Ends running imports; nothing half-made is recorded. */
   close(): Promise<void>;
@@ -57,11 +65,14 @@ export interface Catalog {
  */
 export function createCatalog(options: {
   readonly store: FileContentStore;
+  /** Where files lie while they are made; emptied at every start. */
+  readonly incomingFolder: string;
   readonly repository: CatalogRepository;
+  readonly checkScorer: CheckScorer;
   readonly clock: Clock;
   readonly newId: NewId;
 }): Catalog {
-  const { store, repository, clock, newId } = options;
+  const { store, incomingFolder, repository, checkScorer, clock, newId } = options;
   const workshop = createModelWorkshop(store.folder);
 
   const findBase = async (idOrName: string): Promise<Base> =>
@@ -116,6 +127,8 @@ export function createCatalog(options: {
         weightsDigest: files['model.safetensors'] as string,
         tokenizerDigest,
         generationDigest: files['generation_config.json'] ?? null,
+        tokenizerConfigDigest: files['tokenizer_config.json'] ?? null,
+        chatTemplateDigest: files['chat_template.jinja'] ?? null,
       });
       const base: Base = { id: newId('base'), name, ...laid, tokenizerDigest, createdAtMs: clock.nowMs() };
       await repository.insertBase(base);
@@ -157,18 +170,29 @@ export function createCatalog(options: {
     listAdapters: () => repository.listAdapters(),
     findAdapter: async (idOrName) => required(await repository.findAdapter(idOrName), 'adapter', idOrName),
 
-    async importDataset({ name, files: { all: digest = '' } }) {
+    async importDataset(request) {
+      const { name, task = { kind: 'completion' }, ...work } = request;
       refuseTaken(await repository.findDataset(name), 'data set', name);
-      await requireStored(digest, 'data file');
-      const { length: rows } = await readRowsFile(store.pathOf(digest));
+      checkDatasetImport(request);
+      for (const [split, digest] of Object.entries(work.files))
+        await requireStored(digest, `data file "${split}"`);
+      // Without rows, so that a scorer that cannot be used is named before minutes of reading.
+      await checkScorer(task, []);
+      const { splits, report } = await workshop.run({ kind: 'importDataset', ...work, incomingFolder });
+      const findings: string[] = [];
+      for (const [split, { digest }] of Object.entries(splits)) {
+        const where = split === 'all' ? undefined : `split "${split}"`;
+        findings.push(...(await checkScorer(task, streamRowsFile(store.pathOf(digest)), where)));
+      }
+      const [first] = Object.values(splits);
       const dataset: Dataset = {
         id: newId('data'),
         name,
-        digest,
-        rows,
-        splits: { all: { digest, rows } },
-        task: { kind: 'completion' },
-        report: null,
+        digest: first?.digest ?? '',
+        rows: Object.values(splits).reduce((sum, { rows }) => sum + rows, 0),
+        splits,
+        task,
+        report: { ...report, warnings: [...report.warnings, ...findings] },
         createdAtMs: clock.nowMs(),
       };
       await repository.insertDataset(dataset);
@@ -176,6 +200,7 @@ export function createCatalog(options: {
     },
     listDatasets: () => repository.listDatasets(),
     findDataset: async (idOrName) => required(await repository.findDataset(idOrName), 'data set', idOrName),
+    splitFor,
     readRows: ({ digest }) => readRowsFile(store.pathOf(digest)),
 
     close: () => workshop.close(),

@@ -1,5 +1,10 @@
 export * from './adapter-space.js';
+export * from './assign-splits.js';
 export * from './catalog.js';
+export * from './data-facts.js';
 export type * from './ports.js';
+export * from './read-records.js';
 export * from './read-rows.js';
 export * from './releases.js';
+export * from './report-data.js';
+export * from './split-for.js';

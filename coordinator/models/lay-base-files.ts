@@ -3,6 +3,7 @@ import type { FileContentStore } from '@fleetlora/shared/node';
 import { createTokenizer } from '@fleetlora/shared/text';
 import { layBase, parseLlamaConfig } from '@fleetlora/shared/weights';
 import type { LaidBaseFacts, LayBaseWork } from './model-work.js';
+import { readChatFiles } from './read-chat-files.js';
 import { jsonCeilings, readStoredJson, withTensorFile } from './stored-files.js';
 
 /**
@@ -30,8 +31,9 @@ export async function layBaseFiles(store: FileContentStore, work: LayBaseWork): 
       'TOKENIZER',
       `tokenizer.json has ${tokenizer.vocabSize} tokens, the model embeds ${shape.vocab}`,
     );
+  const chat = await readChatFiles(store, work);
   const laid = await withTensorFile(store, work.weightsDigest, (file) =>
-    layBase({ config, file, sourceDigest: work.weightsDigest, tokenizerDigest: work.tokenizerDigest }),
+    layBase({ config, file, sourceDigest: work.weightsDigest, tokenizerDigest: work.tokenizerDigest, chat }),
   );
   return {
     digest: await store.put(laid.bytes),

@@ -1,4 +1,4 @@
-import type { GoldenPrompt } from '@fleetlora/shared/protocol';
+import type { Dataset, DatasetImport, DatasetReport, GoldenPrompt } from '@fleetlora/shared/protocol';
 
 /**
  * Work that takes seconds and much memory: done in a worker thread, one piece at a time. Requests
@@ -10,6 +10,9 @@ export interface LayBaseWork {
   readonly weightsDigest: string;
   readonly tokenizerDigest: string;
   readonly generationDigest: string | null;
+  /** tokenizer_config.json and chat_template.jinja. */
+  readonly tokenizerConfigDigest: string | null;
+  readonly chatTemplateDigest: string | null;
 }
 export interface LaidBaseFacts {
   readonly digest: string;
@@ -64,13 +67,24 @@ export interface PackageFacts {
   readonly golden: GoldenPrompt[];
 }
 
+export interface ImportDatasetWork extends Omit<DatasetImport, 'name' | 'task'> {
+  readonly kind: 'importDataset';
+  /** Where files lie while they are made; on the disk of the content folder. */
+  readonly incomingFolder: string;
+}
+export interface DatasetFacts {
+  readonly splits: Dataset['splits'];
+  readonly report: DatasetReport;
+}
+
 export interface ModelWorkResults {
   layBase: LaidBaseFacts;
   readPeft: AdapterFileFacts;
   writePeft: PeftFacts;
   package: PackageFacts;
+  importDataset: DatasetFacts;
 }
-export type ModelWork = LayBaseWork | ReadPeftWork | WritePeftWork | PackageWork;
+export type ModelWork = LayBaseWork | ReadPeftWork | WritePeftWork | PackageWork | ImportDatasetWork;
 
 /** What the worker thread says at its end. */
 export type ModelWorkAnswer =

@@ -2,10 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
 import { createFileContentStore, type FileContentStore } from '@fleetlora/shared/node';
-import { layBaseFiles } from './lay-base-files.js';
 import type { ModelWork, ModelWorkAnswer, ModelWorkResults } from './model-work.js';
-import { packageCandidate } from './package-candidate.js';
-import { readPeftFiles, writePeftFiles } from './peft-files.js';
 
 const { folder, work } = workerData as { folder: string; work: ModelWork };
 parentPort?.postMessage(await answer());
@@ -23,15 +20,18 @@ async function answer(): Promise<ModelWorkAnswer> {
   }
 }
 
-function perform(store: FileContentStore): Promise<ModelWorkResults[keyof ModelWorkResults]> {
+/** Loads no more than the work needs: a thread of a data import starts without the model code. */
+async function perform(store: FileContentStore): Promise<ModelWorkResults[keyof ModelWorkResults]> {
   switch (work.kind) {
     case 'layBase':
-      return layBaseFiles(store, work);
+      return (await import('./lay-base-files.js')).layBaseFiles(store, work);
     case 'readPeft':
-      return readPeftFiles(store, work);
+      return (await import('./peft-files.js')).readPeftFiles(store, work);
     case 'writePeft':
-      return writePeftFiles(store, work);
+      return (await import('./peft-files.js')).writePeftFiles(store, work);
     case 'package':
-      return packageCandidate(store, work);
+      return (await import('./package-candidate.js')).packageCandidate(store, work);
+    case 'importDataset':
+      return (await import('./import-dataset.js')).importDatasetFiles(store, work);
   }
 }

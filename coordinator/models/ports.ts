@@ -2,11 +2,13 @@ import type {
   Adapter,
   Base,
   Dataset,
+  DatasetTask,
   Release,
   Search,
   SignedManifest,
   Trial,
 } from '@fleetlora/shared/protocol';
+import type { TextRow } from '@fleetlora/shared/text';
 
 /** Makes an id such as "base_01j9…": the prefix, an underscore and a lower-case ULID. */
 export type NewId = (prefix: string) => string;
@@ -49,6 +51,18 @@ export interface TrialLookup {
    */
   findTrial(search: string, trial: string | undefined): Promise<{ search: Search; trial: Trial }>;
 }
+
+/**
+ * Tries a task's scorer on expected texts as if they were answers.
+ * @param where names the rows in messages
+ * @returns what the user should know, as sentences
+ * @throws SCORER_INVALID, NOT_FOUND (its module), DATA_LINE naming the row it finds no answer in
+ */
+export type CheckScorer = (
+  task: DatasetTask,
+  rows: Iterable<TextRow> | AsyncIterable<TextRow>,
+  where?: string,
+) => Promise<string[]>;
 
 /** Signs with the coordinator's Ed25519 release key. */
 export interface ReleaseSigner {

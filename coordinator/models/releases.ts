@@ -36,7 +36,7 @@ export interface Releases {
 
 /** Invariant: one release is made at a time, so the number it takes is still free at its insert. */
 export function createReleases(options: {
-  readonly catalog: Pick<Catalog, 'findAdapter' | 'findBase' | 'findDataset' | 'readRows'>;
+  readonly catalog: Pick<Catalog, 'findAdapter' | 'findBase' | 'findDataset' | 'splitFor' | 'readRows'>;
   readonly store: FileContentStore;
   readonly repository: ReleaseRepository;
   readonly trials: TrialLookup;
@@ -50,7 +50,8 @@ export function createReleases(options: {
 
   const goldenCandidates = async (request: ReleaseCreate, search: Search): Promise<string[]> => {
     if (request.goldenPrompts) return request.goldenPrompts;
-    const rows = await catalog.readRows(await catalog.findDataset(search.spec.dataset));
+    const dataset = await catalog.findDataset(search.spec.dataset);
+    const rows = await catalog.readRows(catalog.splitFor(dataset, 'score'));
     const prompts = new Set(
       rows.map(({ prompt }) => prompt).filter((prompt) => prompt.length <= GOLDEN_CHARACTERS),
     );

@@ -4,7 +4,13 @@ import { KiB, MiB } from '@fleetlora/shared/units';
 import { readTensorFile, type TensorFile } from '@fleetlora/shared/weights';
 
 /** Ceilings on JSON files that are parsed whole, each several times what real models need. */
-export const jsonCeilings = { config: 512 * KiB, channelOrder: 64 * MiB, tokenizer: 64 * MiB } as const;
+export const jsonCeilings = {
+  config: 512 * KiB,
+  channelOrder: 64 * MiB,
+  tokenizer: 64 * MiB,
+  /** Lists every added token again. */
+  tokenizerConfig: 16 * MiB,
+} as const;
 
 /** Runs `use` with a stored weight file and closes it afterwards. @throws NOT_FOUND when it is not stored */
 export async function withTensorFile<T>(
@@ -26,6 +32,25 @@ export async function readStoredJson(
   what: string,
   options: { readonly ceiling: number; readonly code: ErrorCode },
 ): Promise<unknown> {
+  const text = await readStoredText(store, digest, what, options);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CodedError(options.code, `${what} is not JSON`, { cause });
+  }
+}
+
+/**
+ * The text of a stored file.
+ * @param what names the file in messages
+ * @throws `code` when it is larger than `ceiling` bytes or not UTF-8
+ */
+export async function readStoredText(
+  store: FileContentStore,
+  digest: string,
+  what: string,
+  options: { readonly ceiling: number; readonly code: ErrorCode },
+): Promise<string> {
   const bytes = await withSource(store, digest, async (source) => {
     if (source.size > options.ceiling)
       throw new CodedError(
@@ -35,9 +60,9 @@ export async function readStoredJson(
     return source.read(0, source.size);
   });
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new CodedError(options.code, `${what} is not JSON`, { cause });
+    throw new CodedError(options.code, `${what} is not UTF-8 text`, { cause });
   }
 }
 

@@ -4,5 +4,6 @@ export * from './adapter-slices.js';
 export * from './candidate-model.js';
 export * from './decoder.js';
 export * from './generate.js';
+export * from './generate-rows.js';
 export * from './package.js';
 export * from './scorer.js';

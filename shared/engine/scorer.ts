@@ -14,11 +14,13 @@ const BATCH_TOKENS = 4096;
 const KEPT_SESSIONS = 4;
 
 export interface RowScore {
-  /** Every target token, the stop token included, is the most likely one. */
+  /** Every target token, the stop token included, is the most likely one; or a scorer called the answer right. */
   readonly correct: boolean;
   /** Negative log-likelihood of the targets, summed, nats. */
   readonly nll: number;
   readonly targets: number;
+  /** Of an answer that was generated: it had all tokens it may have and might have gone on. */
+  readonly cut?: boolean;
 }
 
 /** Scores candidates on rows under teacher forcing. One call at a time. */

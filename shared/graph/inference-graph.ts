@@ -27,7 +27,7 @@ export interface InferenceGraphOptions {
  * Inputs: `ids` i64 [B, S], right-padded; `rows` i64 [N], the positions in the flattened [B·S] whose
  * logits are wanted; `last` i32 [B], total length - 1 of each row; `total` i32 [1], the longest
  * total length. With head `scores`: `targets` i64 [N]. With a cache: `past.i.key|value`
- * f32 [1, kvHeads, cachePositions, headDim], which `present.i.*` may share memory with. With
+ * f32 [B, kvHeads, cachePositions, headDim], which `present.i.*` may share memory with. With
  * LoRA inputs: `layers.i.m.A|B`.
  *
  * From the last layer's output projection on only the N wanted rows are computed.
@@ -68,7 +68,7 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
     const q = threeDims(linear(layer, 'q', x, genes), shape.heads * shape.headDim);
     const k = threeDims(linear(layer, 'k', x, genes), shape.kvHeads * shape.headDim);
     const v = threeDims(linear(layer, 'v', x, genes), shape.kvHeads * shape.headDim);
-    const cache = [1, shape.kvHeads, cachePositions, shape.headDim];
+    const cache = ['B', shape.kvHeads, cachePositions, shape.headDim];
     const slots = cachePositions === 0 ? [] : ['key', 'value'];
     const past = slots.map((slot) => builder.input(`past.${layer}.${slot}`, 'float32', cache));
     const present = slots.map((slot) => `present.${layer}.${slot}`);

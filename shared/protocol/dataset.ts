@@ -8,10 +8,11 @@ export type SplitName = (typeof splitNames)[number];
 /**
  * How an answer that the model wrote is compared with the expected one.
  * `exactMatch`: equal texts, white space at both ends left out.
- * `regex`: the last match of `pattern` in each (its group 1 where it has one) is the answer; commas
- * and white space inside are left out; an expected text without a match is an error of the row.
+ * `regex`: the last match of `pattern` in each (its group 1 where it has one) is the answer; commas,
+ * white space and a full stop at the end are left out; an expected text without a match is an error
+ * of the row.
  * `module`: a JavaScript module of the user's, whose `score({prompt, expected, answer})` says true
- * or false.
+ * or false, at once or as a promise. It is one file without imports.
  */
 export const Scorer = Type.Union([
   Type.Object({ kind: Type.Literal('exactMatch'), ignoreCase: Type.Optional(Type.Boolean()) }, closed),

@@ -45,6 +45,7 @@ export const defaultMeasurePlan: MeasurePlan = {
 };
 
 const Samples = Type.Array(Milliseconds, { minItems: 1, maxItems: limits.samples });
+const KeptSamples = Type.Array(Milliseconds, { maxItems: limits.samples });
 /** One timed quantity: percentiles in ms, n, and every raw sample in the order taken. */
 export const Timing = Type.Object(
   {
@@ -107,6 +108,13 @@ export const Measurement = Type.Object(
   closed,
 );
 export type Measurement = Static<typeof Measurement>;
+
+const KeptTiming = Type.Object({ ...Timing.properties, samplesMs: KeptSamples }, closed);
+/** A measurement as it is kept: its raw samples may have been dropped since; `n` tells how many there were. */
+export const KeptMeasurement = Type.Object(
+  { ...Measurement.properties, prefill: KeptTiming, decode: KeptTiming },
+  closed,
+);
 
 export const MeasureJob = Type.Object(
   {

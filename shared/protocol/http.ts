@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { SearchSpaceSchema } from '../space/search-space.js';
-import { DeviceFacts, installStates, Measurement, MeasurePlan } from './device.js';
+import { DeviceFacts, installStates, KeptMeasurement, MeasurePlan } from './device.js';
 import {
   Base64,
   Bytes,
@@ -23,12 +23,21 @@ const Nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S)
   Type.Union([schema, Type.Null()]);
 
 // -- files ---------------------------------------------------------------------------------
+/**
+ * Length of an upload in bytes, told by senders whose stream has no Content-Length, so that one that
+ * does not fit is refused before it fills the disk.
+ * @source tus resumable upload protocol 1.0.0, Upload-Length
+ */
+export const uploadLengthHeader = 'upload-length';
 export const Upload = Type.Object({ digest: Digest, bytes: Bytes });
 export type Upload = Static<typeof Upload>;
 const Files = Type.Record(Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$' }), Digest);
 
 // -- bases, adapters, data ------------------------------------------------------------------
-/** `files`: config.json, model.safetensors, tokenizer.json as digests of uploads. */
+/**
+ * `files`: config.json, model.safetensors, tokenizer.json as digests of uploads, and where they are there
+ * generation_config.json, tokenizer_config.json and chat_template.jinja.
+ */
 export const BaseImport = Type.Object({ name: Name, files: Files }, closed);
 export type BaseImport = Static<typeof BaseImport>;
 export const Base = Type.Object({
@@ -247,6 +256,8 @@ export const Score = Type.Object(
     accuracyHigh: Type.Number(),
     /** Mean negative log-likelihood a target token, nats. */
     loss: Type.Number(),
+    /** Answers that reached `maxNewTokens` without an end; only of a generation task. */
+    answersCut: Type.Optional(Type.Integer()),
   },
   closed,
 );
@@ -263,7 +274,7 @@ export const Trial = Type.Object({
   deviceId: Nullable(Id),
   score: Nullable(Score),
   finalScore: Nullable(Score),
-  measurement: Nullable(Measurement),
+  measurement: Nullable(KeptMeasurement),
   reason: Nullable(LongText),
 });
 export type Trial = Static<typeof Trial>;

@@ -1,5 +1,6 @@
 export * from './completion.js';
 export * from './dataset.js';
+export * from './describe-policy.js';
 export * from './device.js';
 export * from './fields.js';
 export * from './http.js';

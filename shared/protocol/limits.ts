@@ -12,8 +12,12 @@ export const limits = {
   jsonBodyBytes: 256 * 1024,
   /** One uploaded file. */
   uploadBytes: 64 * 1024 ** 3,
-  /** Prompt of one completion request in characters. */
+  /** Prompt of one completion request in characters; all messages of a conversation together. */
   promptCharacters: 64 * 1024,
+  /** Messages of one conversation: at 64 Ki characters, 128 on average. */
+  chatMessages: 512,
+  /** A chat template; those of models with tools have up to 30,000 characters. */
+  chatTemplateCharacters: 128 * 1024,
   /** Outbox acknowledgements in one message. */
   acknowledgements: 64,
   /** Devices that identify themselves wrongly are logged once in this time. */

@@ -1,5 +1,6 @@
 import { CodedError } from '../errors.js';
 import { type ModelShape, moduleDims, moduleNames } from '../graph/model-shape.js';
+import type { ChatTemplateSource } from '../text/chat-template.js';
 import { digestOrder, sortChannels } from './channel-order.js';
 import { encodeTensorFile, type TensorToWrite } from './encode-tensor-file.js';
 import type { LlamaConfig } from './llama-config.js';
@@ -28,6 +29,8 @@ export async function layBase(model: {
   readonly file: TensorFile;
   readonly sourceDigest: string;
   readonly tokenizerDigest: string;
+  /** Of a model that has a chat template; without one the file says nothing of it. */
+  readonly chat?: ChatTemplateSource | null;
 }): Promise<LaidBase> {
   const { shape, stopIds } = model.config;
   const { hidden, ffnWidth, vocab } = shape;
@@ -103,6 +106,10 @@ export async function layBase(model: {
     ffnOrderDigest: digestOrder(ffnOrder),
     stopIds: JSON.stringify(stopIds),
     parameters: String(parameters),
+    ...(model.chat && {
+      chatTemplate: model.chat.template,
+      chatTokens: JSON.stringify(model.chat.tokens),
+    }),
   };
   return { bytes: encodeTensorFile(tensors, metadata, { alignment: 'page' }), parameters };
 }

@@ -1,4 +1,6 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkScorer } from '@fleetlora/coordinator/evaluation';
 import { type Catalog, createCatalog } from '@fleetlora/coordinator/models';
 import { openStore, type Store } from '@fleetlora/coordinator/store';
 import type { Clock } from '@fleetlora/shared/clock';
@@ -9,6 +11,8 @@ import { tinyConfig, tinyModelFile, tinyPeftConfig, tinyPeftFile, tinyTokenizer 
 export interface OpenModels {
   readonly catalog: Catalog;
   readonly content: FileContentStore;
+  /** Where imports make files; empty when none runs. */
+  readonly incomingFolder: string;
   readonly store: Store;
   readonly clock: Clock;
   readonly newId: (prefix: string) => string;
@@ -24,7 +28,16 @@ export async function openModels(t: Test): Promise<OpenModels> {
   const clock: Clock = { nowMs: () => 1_700_000_000_000, monotonicMs: () => 0 };
   let ids = 0;
   const newId = (prefix: string) => `${prefix}_${String(++ids).padStart(10, '0')}`;
-  const catalog = createCatalog({ store: content, repository: store.catalog, clock, newId });
+  const incomingFolder = join(folder, 'incoming');
+  await mkdir(incomingFolder);
+  const catalog = createCatalog({
+    store: content,
+    incomingFolder,
+    repository: store.catalog,
+    checkScorer: (task, rows, where) => checkScorer(task, { contentFolder: content.folder, rows, where }),
+    clock,
+    newId,
+  });
   t.teardown(async () => {
     await catalog.close();
     await store.close();
@@ -32,6 +45,7 @@ export async function openModels(t: Test): Promise<OpenModels> {
   return {
     catalog,
     content,
+    incomingFolder,
     store,
     clock,
     newId,

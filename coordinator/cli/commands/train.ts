@@ -16,7 +16,8 @@ import { importDataset } from './dataset.js';
 
 interface TrainOptions extends ConnectionOptions, Partial<TrainingOptions> {
   readonly base: string;
-  readonly data: string;
+  readonly data?: string;
+  readonly dataset?: string;
   readonly space: string;
   readonly out: string;
   readonly name?: string;
@@ -34,7 +35,8 @@ export function addTrain(program: Command, context: CliContext): void {
         'for searches. Ctrl-C leaves the training running; `fleetlora training` shows and stops it.',
     )
     .requiredOption('--base <base>', 'name or id of the base')
-    .requiredOption('--data <file>', 'JSONL file, one {"prompt", "completion"} a line')
+    .option('--data <file>', 'JSONL file, one {"prompt", "completion"} a line; imported first')
+    .option('--dataset <dataset>', 'or imported data by name or id: its train split, else all of it')
     .requiredOption('--space <space>', 'search space: preset (lonas, shears, tied) or JSON file')
     .requiredOption('--out <dir>', 'folder for adapter_config.json and adapter_model.safetensors')
     .option('--name <name>', 'name of the adapter (the name of DIR)')
@@ -61,13 +63,18 @@ export function addTrain(program: Command, context: CliContext): void {
       `
 Examples:
   fleetlora train --base tiny-llama-7m --data train.jsonl --space lonas --out ./adapter
+  fleetlora train --base tiny-llama-7m --dataset banking77 --space lonas --out ./adapter
   fleetlora train --base smol --data train.jsonl --space my-space.json --out ./adapter \\
     --steps 600 --batch-rows 64 --learning-rate 3e-3 --seed 7`,
     )
     .action(async (options: TrainOptions) => {
+      checkData(options);
       const space = await readSpace(options.space);
       const api = await connect(context, options);
-      const dataset = await importDataset(context, api, options.data);
+      const dataset =
+        options.data === undefined
+          ? await api.call('showDataset', { id: options.dataset ?? '' })
+          : await importDataset(context, api, options.data);
       const started = await api.call('startTraining', {
         body: {
           name: options.name ?? toName(basename(resolve(options.out))),
@@ -85,6 +92,14 @@ Examples:
       await writeAdapter(context, api, finished, options.out);
       printData(context, options.json, finished, (value) => renderTraining(context, value));
     });
+}
+
+/** @throws BAD_USAGE unless the data is named in just one way */
+function checkData({ data, dataset }: TrainOptions): void {
+  if (data === undefined && dataset === undefined)
+    throw new CodedError('BAD_USAGE', 'no data was given, wanted --data FILE or --dataset NAME');
+  if (data !== undefined && dataset !== undefined)
+    throw new CodedError('BAD_USAGE', '--data and --dataset were both given, wanted one of them');
 }
 
 const optionNames = [
