@@ -3,6 +3,7 @@ import type { Adapter, Dataset, SearchStart } from '@fleetlora/shared/protocol';
 import { bindSearchSpace, parseSearchSpace, type SearchSpace } from '@fleetlora/shared/space';
 import { parseConstraint } from '../search/index.js';
 import type { CampaignModels } from './ports.js';
+import { chooseSearchRows, requireSearchRows } from './search-rows.js';
 
 /**
  * Resolves what a search names and checks that the parts fit.
@@ -27,11 +28,6 @@ export async function checkSearchStart(
   for (const text of spec.require) parseConstraint(text);
   if (new Set(spec.costs).size < spec.costs.length)
     throw new CodedError('BAD_REQUEST', `costs are ${spec.costs.join(', ')}, wanted each at most once`);
-  const wanted = spec.scoreRows + spec.finalRows;
-  if (wanted > dataset.rows)
-    throw new CodedError(
-      'BAD_REQUEST',
-      `data set "${dataset.name}" has ${dataset.rows} rows, ${spec.scoreRows} to score and ${spec.finalRows} held out were wanted (${wanted})`,
-    );
+  requireSearchRows(chooseSearchRows(models, dataset, spec), dataset, spec);
   return { adapter, dataset, space };
 }

@@ -1,9 +1,10 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
-import type { Front, Search, SearchStart, Trial } from '@fleetlora/shared/protocol';
+import type { Dataset, Front, Search, SearchStart, Trial } from '@fleetlora/shared/protocol';
 import { bindSearchSpace } from '@fleetlora/shared/space';
 import { checkSearchStart } from './check-search-start.js';
 import { type CampaignLog, createDriver } from './create-driver.js';
+import { listNotices } from './list-notices.js';
 import type {
   CampaignEvaluation,
   CampaignFleet,
@@ -12,6 +13,7 @@ import type {
   StoredSearch,
   StoredTrial,
 } from './ports.js';
+import { chooseSearchRows, type SearchRows } from './search-rows.js';
 import { createSearchRun, type SearchContent, type SearchRun } from './search-run.js';
 import { reportedStage, summarizeFront } from './summarize-front.js';
 
@@ -73,7 +75,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
     const content: SearchContent = {
       baseDigest: base.digest,
       adapterDigest: adapter.digest,
-      datasetDigest: dataset.digest,
+      rows: chooseSearchRows(models, dataset, search.spec),
       tokenizerDigest: base.tokenizerDigest,
     };
     const space = bindSearchSpace(search.space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
@@ -84,7 +86,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
       if (job.end) {
         await run.jobEnded(job);
       } else {
-        driver.measures(job.bootId, job.jobId);
+        driver.measures(job);
         await run.jobStarted(job.trialId, job.jobId, job.deviceId);
       }
     }
@@ -95,6 +97,11 @@ export function createCampaign(options: CampaignOptions): Campaign {
     const search = await repository.findSearch(idOrName);
     if (!search) throw new CodedError('NOT_FOUND', `there is no search "${idOrName}"`);
     return search;
+  }
+
+  async function dataOf(search: StoredSearch): Promise<{ dataset: Dataset; rows: SearchRows }> {
+    const dataset = await models.findDataset(search.datasetId);
+    return { dataset, rows: chooseSearchRows(models, dataset, search.spec) };
   }
 
   async function present(search: StoredSearch): Promise<Search> {
@@ -151,11 +158,8 @@ export function createCampaign(options: CampaignOptions): Campaign {
     async front(idOrName) {
       const search = await find(idOrName);
       const trials = (await repository.listTrials(search.id)).map(publish);
-      const { points, baselines, choice } = summarizeFront(
-        search.spec,
-        trials,
-        reportedStage(search.spec, search.state),
-      );
+      const stage = reportedStage(search.spec, search.state);
+      const { points, baselines, choice } = summarizeFront(search.spec, trials, stage);
       return {
         searchId: search.id,
         state: search.state,
@@ -163,7 +167,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
         baselines: [...baselines],
         chosenTrialId: search.chosenReason === null ? choice.id : search.chosenTrialId,
         chosenReason: search.chosenReason ?? choice.reason,
-        notices: [],
+        notices: listNotices(search.spec, trials, stage, await dataOf(search)),
       };
     },
     stop: (idOrName) =>

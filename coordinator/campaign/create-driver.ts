@@ -17,8 +17,8 @@ export interface CampaignLog {
 export interface Driver {
   /** Runs tasks one at a time; whatever touches runs belongs in here. */
   exclusive<T>(task: () => Promise<T>): Promise<T>;
-  /** Notes that a device measures already. Within `exclusive`, as the next three. */
-  measures(bootId: string, jobId: string): void;
+  /** Notes a job that its device has already. Within `exclusive`, as the next three. */
+  measures(job: TrialJob): void;
   add(run: SearchRun): void;
   find(searchId: string): SearchRun | undefined;
   /** Ends a run early and cancels its jobs. */
@@ -27,8 +27,9 @@ export interface Driver {
 }
 
 /**
- * Gives candidates to idle devices of their class, scores them, and lets runs tell their
- * strategies; looks for work at every event and whenever something has ended.
+ * Gives candidates to devices of their class, up to `ahead` of a search at a time, scores them,
+ * and lets runs tell their strategies; looks for work at every event and whenever something has
+ * ended.
  *
  * Invariant: everything that reads or changes the state of runs happens in `exclusive`, one task
  * at a time. Scoring is the only work that runs beside it; it hands its result in there.
@@ -47,7 +48,7 @@ export function createDriver(options: {
   const scoreFailures = new Map<string, number>();
   /** By device: the number of the job it got last. */
   const lastGiven = new Map<string, number>();
-  let given = 0;
+  let jobsGiven = 0;
   let scoring = 0;
   let rotation = 0;
   let pumpPending = false;
@@ -113,18 +114,23 @@ export function createDriver(options: {
     return [...all.slice(from), ...all.slice(0, from)];
   }
 
+  /** Deals out jobs in rounds, one a device and search, so that all queues grow alike. */
   async function dispatch(): Promise<void> {
-    const classes = new Set([...runs.values()].map((run) => run.search.spec.deviceClass));
-    for (const deviceClass of classes) {
-      const idle = [...(await fleet.idleDevices(deviceClass))];
-      // Devices that share a host take turns: the one that waited longest comes first.
-      idle.sort((a, b) => (lastGiven.get(a.id) ?? 0) - (lastGiven.get(b.id) ?? 0));
-      for (const [place, device] of idle.entries()) {
-        const others = place < idle.length - 1 ? 'othersIdle' : 'noneIdle';
-        for (const run of inTurn()) {
-          if (!turns.mayMeasure(device.bootId)) break;
-          if (run.search.spec.deviceClass !== deviceClass) continue;
-          if (await guarded(run, () => give(run, device, others))) break;
+    const open: { readonly run: SearchRun; readonly devices: readonly IdleDevice[] }[] = [];
+    for (const run of inTurn()) {
+      const queue = { searchId: run.search.id, ahead: aheadOf(run) };
+      open.push({ run, devices: await fleet.idleDevices(run.search.spec.deviceClass, queue) });
+    }
+    for (let given = true; given; ) {
+      given = false;
+      for (const { run, devices } of open) {
+        // Devices that share a host take turns: the one that waited longest comes first.
+        const idle = [...devices].sort((a, b) => (lastGiven.get(a.id) ?? 0) - (lastGiven.get(b.id) ?? 0));
+        for (const [place, device] of idle.entries()) {
+          if (!runs.has(run.search.id)) break;
+          if (!turns.mayMeasure(device, run.search.id, aheadOf(run))) continue;
+          const others = place < idle.length - 1 ? 'othersIdle' : 'noneIdle';
+          if (await guarded(run, () => give(run, device, others))) given = true;
         }
       }
     }
@@ -139,18 +145,20 @@ export function createDriver(options: {
     const trial = await run.nextTrial(device.id, others);
     if (!trial) return false;
     const { baseDigest, adapterDigest } = run.content;
+    const searchId = run.search.id;
     const body = { genome: trial.genome, baseDigest, adapterDigest, plan: run.search.spec.plan, timeoutMs };
     let jobId: string;
     try {
-      jobId = await fleet.submit({ searchId: run.search.id, trialId: trial.id, deviceId: device.id, body });
+      const job = { searchId, trialId: trial.id, deviceId: device.id, ahead: aheadOf(run), body };
+      jobId = await fleet.submit(job);
     } catch (error) {
-      // The device left, or took other work, since it was called idle: the trial waits for another.
+      // The device left, or its queue filled, since it was called idle: the trial waits for another.
       if (!isCoded(error, 'DEVICE_OFFLINE') && !isCoded(error, 'STATE_CONFLICT')) throw error;
       run.jobRefused(trial.id);
       return false;
     }
-    turns.startMeasuring(device.bootId, jobId);
-    lastGiven.set(device.id, ++given);
+    turns.startMeasuring(device, searchId, jobId);
+    lastGiven.set(device.id, ++jobsGiven);
     await run.jobStarted(trial.id, jobId, device.id);
     return true;
   }
@@ -209,7 +217,8 @@ export function createDriver(options: {
 
   return {
     exclusive,
-    measures: (bootId, jobId) => turns.startMeasuring(bootId, jobId),
+    measures: ({ deviceId, bootId, searchId, jobId }) =>
+      turns.startMeasuring({ id: deviceId, bootId }, searchId, jobId),
     add(run) {
       runs.set(run.search.id, run);
       pump();
@@ -227,3 +236,6 @@ export function createDriver(options: {
     },
   };
 }
+
+/** Unfinished jobs of the search that a device may have. */
+const aheadOf = (run: SearchRun): number => run.search.spec.ahead ?? 1;

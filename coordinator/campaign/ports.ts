@@ -6,9 +6,11 @@ import type {
   Adapter,
   Base,
   Dataset,
+  DatasetSplit,
   MeasureJob,
   Measurement,
   Search,
+  SplitName,
   Trial,
 } from '@fleetlora/shared/protocol';
 import type { SearchSpaceFile } from '@fleetlora/shared/space';
@@ -101,16 +103,25 @@ export interface JobSubmission {
   readonly searchId: string;
   readonly trialId: string;
   readonly deviceId: string;
+  /** Unfinished jobs of the search that the device may have, this one included; 1 when absent. */
+  readonly ahead?: number;
   readonly body: Omit<MeasureJob, 'jobId'>;
 }
 
 export interface CampaignFleet {
-  /** Online devices of the class without an unfinished job, in a stable order. */
-  idleDevices(deviceClass: string): Promise<IdleDevice[]>;
   /**
-   * Stores a job for the device and sends it; durable when the promise resolves (to the job id).
+   * Online devices of the class without an unfinished job, in a stable order; with `queue` those
+   * that have fewer than `ahead` unfinished jobs of that search.
+   */
+  idleDevices(
+    deviceClass: string,
+    queue?: { readonly searchId: string; readonly ahead: number },
+  ): Promise<IdleDevice[]>;
+  /**
+   * Stores a job for the device and sends it once the device's machine is free; durable when the
+   * promise resolves (to the job id).
    * A job always ends: `timedOut` comes even when its device never returns.
-   * @throws DEVICE_OFFLINE, STATE_CONFLICT (the device has an unfinished job): nothing was stored
+   * @throws DEVICE_OFFLINE, STATE_CONFLICT (the device has `ahead` unfinished jobs of the search): nothing was stored
    */
   submit(submission: JobSubmission): Promise<string>;
   /** Ends an unfinished job as canceled and tells the device; harmless when it is over. */
@@ -123,11 +134,22 @@ export interface CampaignFleet {
   onDevicesChanged(listener: () => void): () => void;
 }
 
+/** A split of a data set and how many of its (shuffled) rows come before those that are meant. */
+export interface ChosenSplit extends DatasetSplit {
+  readonly name: SplitName;
+  readonly skip: number;
+}
+
 /** The catalog's look-ups. @throws NOT_FOUND */
 export interface CampaignModels {
   findAdapter(idOrName: string): Promise<Adapter>;
   findBase(idOrName: string): Promise<Base>;
   findDataset(idOrName: string): Promise<Dataset>;
+  /**
+   * The split that candidates are compared on, or that the front is scored again on.
+   * @throws BAD_REQUEST when the data set has none
+   */
+  splitFor(dataset: Dataset, use: 'score' | 'final', scoreRows?: number): ChosenSplit;
 }
 
 /** Scores a candidate on rows, in their order. Never blocks the event loop. */

@@ -10,6 +10,7 @@ import {
 import type { RowSet } from '../evaluation/index.js';
 import type { CampaignRepository, StoredSearch, StoredTrial, TrialJob } from './ports.js';
 import { outcomeOf, replayStrategy } from './replay-strategy.js';
+import { rowSetOf, type SearchRows } from './search-rows.js';
 import { hasFinalRound, selectFinalists, summarizeFront } from './summarize-front.js';
 import type { ScoreStage } from './trial-values.js';
 
@@ -20,7 +21,7 @@ const ATTEMPTS = 3;
 export interface SearchContent {
   readonly baseDigest: string;
   readonly adapterDigest: string;
-  readonly datasetDigest: string;
+  readonly rows: SearchRows;
   readonly tokenizerDigest: string;
 }
 
@@ -266,7 +267,13 @@ export function createSearchRun(
       const key = keyOf(live, stage);
       scoring.add(key);
       const numbers = stage === 'score' ? 'slices' : 'package';
-      return { key, genome: live.stored.genome, stage, rows: rowsOf(stage), numbers };
+      return {
+        key,
+        genome: live.stored.genome,
+        stage,
+        rows: rowSetOf(stage, content.rows, spec, content.tokenizerDigest),
+        numbers,
+      };
     },
     scoreReleased(task) {
       scoring.delete(task.key);
@@ -301,13 +308,6 @@ export function createSearchRun(
     },
     end,
   };
-
-  function rowsOf(stage: ScoreStage): RowSet {
-    const { datasetDigest, tokenizerDigest } = content;
-    const { maxTokens, seed, scoreRows, finalRows } = spec;
-    const range = stage === 'score' ? { skip: 0, take: scoreRows } : { skip: scoreRows, take: finalRows };
-    return { datasetDigest, tokenizerDigest, maxTokens, seed, ...range };
-  }
 }
 
 function liven(trial: StoredTrial): LiveTrial {

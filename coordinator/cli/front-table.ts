@@ -52,12 +52,18 @@ export function trialColumns(): Column<Trial>[] {
   ];
 }
 
-/** The front, best quality first, then the baselines; the chosen row is marked with an arrow. */
+/**
+ * The front, best quality first, then the baselines; the chosen row is marked with an arrow. Below
+ * it, what the reader should know before believing it.
+ */
 export function renderFront(context: CliContext, front: Front): string {
   const { chosenTrialId, baselines } = front;
   const named = new Map(baselines.map((trial) => [trial.id, trial]));
   const points = [...front.points].sort(
-    (a, b) => (bestScore(b)?.accuracy ?? 0) - (bestScore(a)?.accuracy ?? 0) || a.number - b.number,
+    (a, b) =>
+      (bestScore(b)?.accuracy ?? 0) - (bestScore(a)?.accuracy ?? 0) ||
+      (bestScore(a)?.loss ?? 0) - (bestScore(b)?.loss ?? 0) ||
+      a.number - b.number,
   );
   const rows = [
     ...points.map((trial) => ({ trial, title: `#${trial.number}` })),
@@ -82,5 +88,7 @@ export function renderFront(context: CliContext, front: Front): string {
       value: (row: (typeof rows)[number], index: number) => column.value(row.trial, index),
     })),
   ];
-  return renderTable(context, columns, rows, 'no trial is finished yet');
+  const table = renderTable(context, columns, rows, 'no trial is finished yet');
+  const notices = front.notices.map((notice) => `${context.colors.yellow('!')} ${notice}`);
+  return notices.length === 0 ? table : `${table}\n\n${notices.join('\n')}`;
 }

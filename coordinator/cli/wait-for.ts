@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isCoded } from '@fleetlora/shared/errors';
+import { CodedError } from '@fleetlora/shared/errors';
 
-/** Outages this long are ridden out: a coordinator that restarts is back within seconds. */
+/** Outages this long are ridden out: a coordinator or database that restarts is back within seconds. */
 const OUTAGE_MS = 60_000;
 
 /**
  * Asks `read` again and again until `isDone` accepts its answer, which is returned; `onAnswer`
- * sees every answer. A coordinator that is away for less than a minute is waited for.
+ * sees every answer. A coordinator or store that is away for less than a minute is waited for.
  * @throws what `read` throws otherwise, and the signal's reason when aborted
  */
 export async function waitFor<T>(
@@ -23,7 +23,8 @@ export async function waitFor<T>(
       if (isDone(answer)) return answer;
     } catch (error) {
       const waited = performance.now() - lastAnswerMs;
-      if (!isCoded(error, 'COORDINATOR_UNREACHABLE') || waited > OUTAGE_MS) throw error;
+      const passes = error instanceof CodedError && error.kind === 'unavailable';
+      if (!passes || waited > OUTAGE_MS) throw error;
     }
     await sleep(options.everyMs, undefined, { signal: options.signal });
   }

@@ -72,6 +72,7 @@ export function renderSearch(context: CliContext, search: Search): string {
     ],
     ['space', `${search.spaceSize.toExponential(2)} genomes`],
     ['objectives', `${spec.quality} and ${spec.costs.join(', ')}, by ${spec.strategy}, seed ${spec.seed}`],
+    ['rows', `${spec.scoreRows} to compare on, ${spec.finalRows} held out for the front`],
     ['require', spec.require.join(', ') || null],
     ['device class', spec.deviceClass],
     ['time', formatSeconds(search.elapsedSeconds)],

@@ -1,6 +1,7 @@
 /** Types that travel between the coordinator and its evaluation threads. */
 import type { RowScore } from '@fleetlora/shared/engine';
 import type { ErrorCode } from '@fleetlora/shared/errors';
+import type { DatasetTask } from '@fleetlora/shared/protocol';
 import type { TokenRow } from '@fleetlora/shared/text';
 
 export type { RowScore, TokenRow };
@@ -16,6 +17,11 @@ export interface RowSet {
   readonly seed: number | null;
   readonly skip: number;
   readonly take: number;
+  /**
+   * What decides whether a row is right: `completion` its target tokens, `generation` the scorer
+   * on what the model writes. The loss is of the expected text either way.
+   */
+  readonly task: DatasetTask;
 }
 
 export interface ScoreRequest {
@@ -23,6 +29,7 @@ export interface ScoreRequest {
   readonly adapterDigest: string;
   /** Canonical text. Its form matters only for the numbers of a `package`. */
   readonly genome: string;
+  /** Rows that are carried are completions. */
   readonly rows: RowSet | readonly TokenRow[];
   /**
    * `slices` of the super-adapter (the default) serve all forms of a shape from one session.

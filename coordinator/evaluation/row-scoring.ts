@@ -1,34 +1,48 @@
 import { randomUUID } from 'node:crypto';
-import { access, readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   buildPackage,
+  type CandidateModel,
   expandPackage,
   openScorer,
   type RowScore,
   type Scorer,
 } from '@fleetlora/shared/engine';
 import { CodedError } from '@fleetlora/shared/errors';
-import type { WeightFile } from '@fleetlora/shared/graph';
+import { readModelShape, type WeightFile } from '@fleetlora/shared/graph';
 import { openFileSource } from '@fleetlora/shared/node';
-import { createRandom } from '@fleetlora/shared/random';
 import type { Runtime } from '@fleetlora/shared/runtime';
 import { decodeGenome, type Genome } from '@fleetlora/shared/space';
-import { createTokenizer, encodeRow, parseRows, type TokenRow } from '@fleetlora/shared/text';
+import type { TokenRow } from '@fleetlora/shared/text';
 import { bufferSource, readTensorFile } from '@fleetlora/shared/weights';
+import { type AnswerScorer, createAnswerScorer } from './answer-scorer.js';
+import { judgeAnswers } from './judge-answers.js';
+import { loadScorer } from './load-scorer.js';
 import type { RowSet, ScoreRequest, WorkerSettings } from './ports.js';
 import { recent } from './recent.js';
+import { type LoadedRows, loadRows, requireContent } from './row-sets.js';
 
 /** A super-adapter at work and one that is being searched next to it. */
-const SCORERS_KEPT = 2;
+const MODELS_KEPT = 2;
 /** Cheap and final rows of two searches. */
 const ROW_SETS_KEPT = 4;
+/** Of two searches; each may hold a process. */
+const ANSWER_SCORERS_KEPT = 2;
 
 interface OpenModel {
   readonly scorer: Scorer;
   readonly base: WeightFile;
-  /** Token that ends a row; the base's first. */
-  readonly stopId: number;
+  readonly adapter: WeightFile;
+  /** Tokens that end an answer; the first ends a row. */
+  readonly stopIds: readonly [number, ...number[]];
+  readonly positions: number;
+}
+/** A candidate as files, and the request it came with. */
+interface Candidate {
+  readonly baseDigest: string;
+  readonly adapterDigest: string;
+  readonly genome: Genome;
 }
 
 /**
@@ -39,14 +53,15 @@ export function createRowScoring(
   runtime: Runtime,
   settings: WorkerSettings,
 ): { score(request: ScoreRequest): Promise<RowScore[]> } {
-  const openModels = recent<OpenModel>(SCORERS_KEPT, ({ scorer }) => scorer.close());
-  const rowSets = recent<TokenRow[]>(ROW_SETS_KEPT);
-  const pathOf = (digest: string): string => join(settings.contentFolder, digest);
+  const { contentFolder: folder, threads } = settings;
+  const openModels = recent<OpenModel>(MODELS_KEPT, ({ scorer }) => scorer.close());
+  const rowSets = recent<LoadedRows>(ROW_SETS_KEPT);
+  const answerScorers = recent<AnswerScorer>(ANSWER_SCORERS_KEPT, async (scorer) => scorer.close());
 
   /** Opens a weight file for as long as `use` takes: sessions map it by themselves. */
   const withWeights = async <T>(digest: string, use: (weights: WeightFile) => Promise<T>): Promise<T> => {
-    await requireContent(pathOf(digest), digest);
-    const source = await openFileSource(pathOf(digest));
+    await requireContent(folder, digest);
+    const source = await openFileSource(join(folder, digest));
     try {
       return await use({ fileName: digest, file: await readTensorFile(source) });
     } finally {
@@ -56,53 +71,23 @@ export function createRowScoring(
 
   const openModel = (baseDigest: string, adapterDigest: string): Promise<OpenModel> =>
     withWeights(baseDigest, (base) =>
-      withWeights(adapterDigest, async (adapter) => {
-        const stopId = firstStopId(base);
-        const { contentFolder: folder, threads } = settings;
-        return { scorer: await openScorer(runtime, { folder, base, adapter, threads }), base, stopId };
-      }),
+      withWeights(adapterDigest, async (adapter) => ({
+        stopIds: stopIdsOf(base),
+        positions: readModelShape(base.file).positions,
+        scorer: await openScorer(runtime, { folder, base, adapter, threads }),
+        base,
+        adapter,
+      })),
     );
 
-  const encodeRows = async (set: RowSet, stopId: number): Promise<TokenRow[]> => {
-    await requireContent(pathOf(set.datasetDigest), set.datasetDigest);
-    await requireContent(pathOf(set.tokenizerDigest), set.tokenizerDigest);
-    const tokenizer = createTokenizer(JSON.parse(await readFile(pathOf(set.tokenizerDigest), 'utf8')));
-    const rows = parseRows(await readFile(pathOf(set.datasetDigest), 'utf8'));
-    const ordered = set.seed === null ? rows : createRandom(set.seed).shuffle(rows);
-    const wanted = ordered.slice(set.skip, set.skip + set.take);
-    if (wanted.length < set.take)
-      throw new CodedError(
-        'BAD_REQUEST',
-        `the data set has ${rows.length} rows, rows ${set.skip} to ${set.skip + set.take - 1} were wanted`,
-      );
-    return wanted.map((row) => encodeRow(tokenizer, row, { stopId, maxTokens: set.maxTokens }));
-  };
-
-  return {
-    async score({ baseDigest, adapterDigest, genome, rows, numbers }) {
-      const decoded = decodeGenome(genome);
-      const model = await openModels(`${baseDigest} ${adapterDigest}`, () =>
-        openModel(baseDigest, adapterDigest),
-      );
-      const encoded = isRowSet(rows)
-        ? await rowSets(JSON.stringify([baseDigest, rows]), () => encodeRows(rows, model.stopId))
-        : rows;
-      return numbers === 'package'
-        ? scorePackage(model, { baseDigest, adapterDigest, genome: decoded }, encoded)
-        : model.scorer.score(decoded, encoded);
-    },
-  };
-
   /** Sessions map files of the content folder, so the expanded package lies there while it is scored. */
-  async function scorePackage(
-    { base, scorer }: OpenModel,
-    candidate: { readonly baseDigest: string; readonly adapterDigest: string; readonly genome: Genome },
-    rows: readonly TokenRow[],
-  ): Promise<RowScore[]> {
-    const { contentFolder: folder } = settings;
-    const { baseDigest, adapterDigest, genome } = candidate;
-    const bytes = await withWeights(baseDigest, ({ file }) =>
-      withWeights(adapterDigest, (adapter) =>
+  const withPackage = async <T>(
+    { base }: OpenModel,
+    candidate: Candidate,
+    use: (model: CandidateModel) => Promise<T>,
+  ): Promise<T> => {
+    const bytes = await withWeights(candidate.baseDigest, ({ file }) =>
+      withWeights(candidate.adapterDigest, (adapter) =>
         buildPackage(runtime, { base: file, adapter: adapter.file, ...candidate }),
       ),
     );
@@ -111,30 +96,70 @@ export function createRowScoring(
     try {
       await writeFile(join(folder, fileName), expanded);
       const overlay = { fileName, file: await readTensorFile(bufferSource(expanded)) };
-      return await scorer.scoreModel({ folder, base, overlay, genome }, rows);
+      return await use({ folder, base, overlay, genome: candidate.genome });
     } finally {
       await rm(join(folder, fileName), { force: true });
     }
-  }
+  };
+
+  /** The candidate over the super-adapter's slices. Its form changes nothing but rounding. */
+  const slicesOf = ({ base, adapter }: OpenModel, { genome }: Candidate): CandidateModel => ({
+    folder,
+    base,
+    overlay: adapter,
+    genome: { ...genome, form: 'unmerged' },
+  });
+
+  /** The answers of a set that asks for some, judged; else the scores as they are. */
+  const judge = async (
+    model: OpenModel,
+    files: CandidateModel,
+    rows: { readonly set: RowSet; readonly loaded: LoadedRows } | null,
+    scores: RowScore[],
+  ): Promise<RowScore[]> => {
+    if (rows === null || rows.set.task.kind !== 'generation') return scores;
+    const { scorer, maxNewTokens } = rows.set.task;
+    const answerScorer = await answerScorers(JSON.stringify(scorer), async () =>
+      createAnswerScorer(await loadScorer(scorer, folder)),
+    );
+    const { stopIds, positions } = model;
+    const options = { maxNewTokens, stopIds, positions, threads, scorer: answerScorer };
+    return judgeAnswers(runtime, files, rows.loaded, scores, options);
+  };
+
+  return {
+    async score({ baseDigest, adapterDigest, genome, rows, numbers }) {
+      const candidate = { baseDigest, adapterDigest, genome: decodeGenome(genome) };
+      const model = await openModels(`${baseDigest} ${adapterDigest}`, () =>
+        openModel(baseDigest, adapterDigest),
+      );
+      const { scorer, stopIds, positions } = model;
+      const named = isRowSet(rows)
+        ? {
+            set: rows,
+            loaded: await rowSets(JSON.stringify([baseDigest, rows]), () =>
+              loadRows(folder, rows, { stopId: stopIds[0], positions }),
+            ),
+          }
+        : null;
+      const encoded = named?.loaded.encoded ?? (rows as readonly TokenRow[]);
+      if (numbers === 'package')
+        return withPackage(model, candidate, async (files) =>
+          judge(model, files, named, await scorer.scoreModel(files, encoded)),
+        );
+      return judge(model, slicesOf(model, candidate), named, await scorer.score(candidate.genome, encoded));
+    },
+  };
 }
 
 const isRowSet = (rows: ScoreRequest['rows']): rows is RowSet => 'datasetDigest' in rows;
 
-async function requireContent(path: string, digest: string): Promise<void> {
-  try {
-    await access(path);
-  } catch (cause) {
-    throw new CodedError('NOT_FOUND', `content ${digest} is not in the content folder`, { cause });
-  }
-}
-
-function firstStopId(base: WeightFile): number {
+function stopIdsOf(base: WeightFile): [number, ...number[]] {
   const stopIds: unknown = JSON.parse(base.file.metadata.stopIds ?? 'null');
-  const first: unknown = Array.isArray(stopIds) ? stopIds[0] : undefined;
-  if (typeof first !== 'number')
+  if (!Array.isArray(stopIds) || stopIds.length === 0 || stopIds.some((id) => typeof id !== 'number'))
     throw new CodedError(
       'MODEL_CONFIG',
       `base ${base.fileName} has stopIds ${base.file.metadata.stopIds ?? '(none)'}, wanted a list of token ids`,
     );
-  return first;
+  return stopIds as [number, ...number[]];
 }

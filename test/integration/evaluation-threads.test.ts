@@ -34,6 +34,7 @@ async function prepare(test: Test) {
     seed: null,
     skip: 0,
     take: rows.length,
+    task: { kind: 'completion' },
   };
   const open = async (bytes: Uint8Array, fileName: string) => ({
     fileName,

@@ -12,6 +12,8 @@ import {
   type StoredTrial,
   type TrialJob,
 } from '@fleetlora/coordinator/campaign';
+import type { RowSet } from '@fleetlora/coordinator/evaluation';
+import { splitFor } from '@fleetlora/coordinator/models';
 import { CodedError } from '@fleetlora/shared/errors';
 import {
   type Adapter,
@@ -133,12 +135,22 @@ export class World {
   readonly jobs: FakeJob[] = [];
   /** Each scoring request, as `genome rows`. */
   readonly scored: string[] = [];
+  /** The rows of each. */
+  readonly rowSets: RowSet[] = [];
   /** Names the moments at which a machine measured and scored at once. */
   readonly collisions: string[] = [];
+  /** Turns of the event loop that a device measures for. */
+  turnsAJob = 1;
+  readonly #measuring = new Set<string>();
+  /** Largest number of jobs that were unfinished at once. */
+  mostWaiting = 0;
+  dataset = dataset;
   hostBootId = 'host';
   parallel = 1;
   /** Replaces the quality function. */
   answer: (genome: Genome, skip: number) => number = correctRows;
+  /** Whether the answer of a row was cut; null where no answers are generated. */
+  cut: ((row: number) => boolean) | null = null;
   /** Awaited before a score is answered. */
   beforeScore: () => Promise<void> = nextTurn;
   #scoring = 0;
@@ -185,7 +197,8 @@ export class World {
       models: {
         findAdapter: async (name) => found(adapter, name),
         findBase: async (name) => found(base, name),
-        findDataset: async (name) => found(dataset, name),
+        findDataset: async (name) => found(this.dataset, name),
+        splitFor,
       },
       repository: {
         insertSearch: (search) =>
@@ -213,20 +226,21 @@ export class World {
         },
       },
       fleet: {
-        idleDevices: async (deviceClass) =>
+        idleDevices: async (deviceClass, { searchId, ahead } = { searchId: '', ahead: 1 }) =>
           this.devices
             .filter((device) => device.deviceClass === deviceClass && device.online !== false)
-            .filter(({ id }) => !this.jobs.some((job) => job.deviceId === id && job.end === null))
+            .filter(({ id }) => this.#waiting(id, searchId) < ahead)
             .map(({ id, bootId }) => ({ id, bootId: bootId ?? id })),
-        submit: ({ searchId, trialId, deviceId, body }) =>
+        submit: ({ searchId, trialId, deviceId, ahead = 1, body }) =>
           step(() => {
             const device = this.devices.find(({ id }) => id === deviceId) as FakeDevice;
             const bootId = device.bootId ?? device.id;
             if (device.online === false) throw new CodedError('DEVICE_OFFLINE', `${deviceId} is offline`);
             if (bootId === this.hostBootId && this.#scoring > 0)
               this.collisions.push(`${trialId} sent while scoring`);
-            if (this.measuringJobs().some((job) => job.bootId === bootId))
-              this.collisions.push(`${bootId} measures twice`);
+            if (this.#waiting(deviceId, searchId) >= ahead)
+              this.collisions.push(`${deviceId} has more than ${ahead} jobs of ${searchId}`);
+            this.mostWaiting = Math.max(this.mostWaiting, this.measuringJobs().length + 1);
             const jobId = `job_${String(this.jobs.length + 1).padStart(10, '0')}`;
             const number = this.trials.find(({ id }) => id === trialId)?.number ?? 0;
             this.jobs.push({
@@ -239,7 +253,7 @@ export class World {
               genome: body.genome,
               number,
             });
-            setImmediate(() => this.finish(jobId));
+            setImmediate(() => void this.#measureOn(bootId));
             return jobId;
           }),
         cancel: (jobId) =>
@@ -264,11 +278,13 @@ export class World {
             await this.beforeScore();
             this.#scoring--;
             this.scored.push(`${genome} ${rows.skip}+${rows.take} ${numbers}`);
+            this.rowSets.push(rows);
             const correct = Math.round((this.answer(decodeGenome(genome), rows.skip) * rows.take) / 1000);
             return Array.from({ length: rows.take }, (_, row) => ({
               correct: row < correct,
               nll: row < correct ? 0.1 : 2,
               targets: 2,
+              ...(this.cut && { cut: this.cut(row) }),
             }));
           }),
       },
@@ -289,6 +305,24 @@ export class World {
     changed: new Set(),
   };
 
+  /** Unfinished jobs of a device: of one search, or of all for "". */
+  #waiting(deviceId: string, searchId: string): number {
+    return this.measuringJobs().filter(
+      (job) => job.deviceId === deviceId && (searchId === '' || job.searchId === searchId),
+    ).length;
+  }
+  /** A machine measures its oldest job, then the next. */
+  async #measureOn(bootId: string): Promise<void> {
+    if (this.#measuring.has(bootId)) return;
+    this.#measuring.add(bootId);
+    for (;;) {
+      const job = this.measuringJobs().find((candidate) => candidate.bootId === bootId);
+      if (!job) break;
+      for (let turn = 1; turn < this.turnsAJob; turn++) await nextTurn();
+      this.finish(job.jobId);
+    }
+    this.#measuring.delete(bootId);
+  }
   /** The device of a job answers. */
   finish(jobId: string): void {
     const job = this.jobs.find((candidate) => candidate.jobId === jobId) as FakeJob;

@@ -4,6 +4,7 @@ import {
   explainError,
   renderFront,
   renderTable,
+  rowCounts,
   startProgress,
   waitFor,
   wantsColor,
@@ -85,12 +86,65 @@ t.test(
     t.match(lines[2], /^→ +#9 +73\.2 \[70\.7, 75\.7\] +0\.500 +2\.00 .* merged +r 8, w 384$/);
     t.match(lines[3], /^ +max unmerged +74\.0/);
     t.equal(lines.length, 4);
+    const noticed = renderFront(memoryContext(), { ...front, notices: ['Beware.', 'Of dogs.'] }).split('\n');
+    t.same(noticed, [...lines, '', '! Beware.', '! Of dogs.']);
     t.equal(
       renderFront(memoryContext(), { ...front, points: [], baselines: [] }),
       'no trial is finished yet',
     );
   },
 );
+
+t.test('points of equal accuracy, such as none: the smaller loss comes first', async (t) => {
+  const points = [0.9, 0.3, 0.6].map((loss, index) => {
+    const point = trial(index + 1, null, 'g1:m:8.8.8.8.384', 0, 2);
+    return { ...point, score: point.score && { ...point.score, loss } };
+  });
+  const front: Front = {
+    searchId: 'sea_0000000001',
+    state: 'finished',
+    points,
+    baselines: [],
+    chosenTrialId: null,
+    chosenReason: 'because',
+    notices: [],
+  };
+  t.same(
+    renderFront(memoryContext(), front)
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim().slice(0, 2)),
+    ['#2', '#3', '#1'],
+  );
+});
+
+const split = (rows: number) => ({ digest: 'a'.repeat(64), rows });
+for (const [splits, given, scoreRows, finalRows] of [
+  // Of one split, halves while it is small.
+  [{ all: split(3083) }, {}, 200, 1000],
+  [{ all: split(1200) }, {}, 200, 1000],
+  [{ all: split(1199) }, {}, 200, 999],
+  [{ all: split(400) }, {}, 200, 200],
+  [{ all: split(399) }, {}, 200, 199],
+  [{ all: split(81) }, {}, 41, 40],
+  [{ all: split(1) }, {}, 1, 0],
+  [{ test: split(80), train: split(9000) }, {}, 40, 40],
+  [{ all: split(80) }, { finalRows: 0 }, 80, 0],
+  [{ all: split(80) }, { finalRows: 10 }, 70, 10],
+  [{ all: split(80) }, { scoreRows: 10 }, 10, 70],
+  [{ all: split(80) }, { scoreRows: 100 }, 100, 0],
+  // Of two splits, each as much as there is.
+  [{ validation: split(40), test: split(50) }, {}, 40, 50],
+  [{ validation: split(201), test: split(1001) }, {}, 200, 1000],
+  [{ validation: split(40), test: split(50) }, { scoreRows: 7, finalRows: 8 }, 7, 8],
+  [{ validation: split(40), train: split(9000) }, {}, 20, 20],
+] as const)
+  t.test(
+    `rows that are scored of ${JSON.stringify(splits).replaceAll(/"digest":"a+",/g, '')} and ${JSON.stringify(given)}`,
+    async (t) => {
+      t.same(rowCounts({ splits }, given), { scoreRows, finalRows });
+    },
+  );
 
 t.test('a table shows "-" for what is not known and says when it is empty', async (t) => {
   const columns = [{ title: 'x ms', align: 'right' as const, value: (row: number | null) => row }];
@@ -147,7 +201,13 @@ t.test('progress that is abandoned says nothing more; lines keep their distance'
 });
 
 t.test('waiting rides out an outage, but no other error', async (t) => {
-  const answers: (number | Error)[] = [1, new CodedError('COORDINATOR_UNREACHABLE', 'gone'), 2, 3];
+  const answers: (number | Error)[] = [
+    1,
+    new CodedError('COORDINATOR_UNREACHABLE', 'gone'),
+    2,
+    new CodedError('STORE_UNAVAILABLE', 'its database is away'),
+    3,
+  ];
   const read = async (): Promise<number> => {
     const next = answers.shift();
     if (typeof next === 'number') return next;

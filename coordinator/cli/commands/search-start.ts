@@ -12,7 +12,12 @@ import { collect, integer, readSpace } from '../arguments.js';
 import { type ConnectionOptions, connect, withConnection } from '../connection.js';
 import { type CliContext, printData } from '../context.js';
 import { renderFront } from '../front-table.js';
+import { rowCounts } from '../row-counts.js';
 import { followSearch, renderSearch } from '../watch-search.js';
+
+/** Tokens of a row: those of an intent with its label, and of a problem with its worked solution. */
+const ROW_TOKENS = 64;
+const GENERATION_TOKENS = 512;
 
 interface StartOptions extends ConnectionOptions {
   readonly adapter: string;
@@ -24,15 +29,16 @@ interface StartOptions extends ConnectionOptions {
   readonly cost?: string[];
   readonly trials: number;
   readonly seed: number;
-  readonly scoreRows: number;
-  readonly finalRows: number;
+  readonly scoreRows?: number;
+  readonly finalRows?: number;
   readonly finalPoints: number;
   readonly require?: string[];
   readonly space?: string;
   readonly promptTokens: number;
   readonly kvTokens: number;
   readonly threads: number;
-  readonly maxTokens: number;
+  readonly maxTokens?: number;
+  readonly ahead: number;
   readonly wait?: boolean;
   readonly json?: boolean;
 }
@@ -69,12 +75,16 @@ export function addSearchStart(search: Command, context: CliContext): void {
       collect,
     )
     .option('--space <space>', "search space: preset or JSON file (the adapter's own)")
-    .option('--score-rows <n>', 'rows of the cheap score', integer(1, 1_000_000), 200)
+    .option(
+      '--score-rows <n>',
+      'rows of the cheap score: of the validation split, else of test, else of all (200, or as many as there are)',
+      integer(1, 1_000_000),
+    )
     .option(
       '--final-rows <n>',
-      'held-out rows on which front and baselines are scored again',
+      'held-out rows on which front and baselines are scored again: of the test split where a ' +
+        'validation split gave the others, else what these left (1000, or as many as there are)',
       integer(0, 1_000_000),
-      1000,
     )
     .option('--final-points <n>', 'points of the front that are scored again', integer(0, 64), 8)
     .option(
@@ -85,7 +95,17 @@ export function addSearchStart(search: Command, context: CliContext): void {
     )
     .option('--kv-tokens <n>', 'cache length of the time per output token', integer(1, 8192), plan.kvTokens)
     .option('--threads <n>', 'threads of the device', integer(1, 256), plan.threads)
-    .option('--max-tokens <n>', 'longer rows lose tokens at their start', integer(8, 8192), 64)
+    .option(
+      '--max-tokens <n>',
+      'longer rows lose tokens at their start (64, 512 for data whose answers are generated)',
+      integer(8, 8192),
+    )
+    .option(
+      '--ahead <n>',
+      'jobs that a device holds at once: more keep it busy over a slow link, each proposed knowing less',
+      integer(1, 64),
+      1,
+    )
     .option('--seed <n>', 'seed of the proposals and of the choice of rows', integer(0, 2 ** 32 - 1), 1)
     .option('--wait', 'follow it until it ends, then show the front')
     .option('--json', 'print the search (with --wait: the front) as JSON')
@@ -95,13 +115,15 @@ export function addSearchStart(search: Command, context: CliContext): void {
 Examples:
   fleetlora search start --adapter intents --dataset intents-test --wait
   fleetlora search start --adapter intents --dataset intents-test --class raspberry-pi-5 \\
-    --cost decodeMs --cost peakBytes --trials 120 --require 'accuracy>=max-1.0' --require 'peakBytes<=200MB'`,
+    --cost decodeMs --cost peakBytes --trials 120 --require 'accuracy>=max-1.0' --require 'peakBytes<=200MB'
+  fleetlora search start --adapter math --dataset gsm8k --quality accuracy --max-tokens 1024 --wait`,
     )
     .action(async (options: StartOptions) => {
       const costs = checkCosts(options.cost ?? ['decodeMs']);
       const space = options.space === undefined ? undefined : await readSpace(options.space);
       const api = await connect(context, options);
       const deviceClass = options.class ?? (await onlyDeviceClass(api));
+      const dataset = await api.call('showDataset', { id: options.dataset });
       const body: SearchStart = {
         name: options.name ?? nameOf(options.adapter, deviceClass, new Date()),
         adapter: options.adapter,
@@ -112,8 +134,7 @@ Examples:
         costs,
         trials: options.trials,
         seed: options.seed,
-        scoreRows: options.scoreRows,
-        finalRows: options.finalRows,
+        ...rowCounts(dataset, options),
         finalPoints: options.finalPoints,
         require: options.require ?? [],
         plan: {
@@ -122,7 +143,8 @@ Examples:
           kvTokens: options.kvTokens,
           threads: options.threads,
         },
-        maxTokens: options.maxTokens,
+        maxTokens: options.maxTokens ?? (dataset.task.kind === 'generation' ? GENERATION_TOKENS : ROW_TOKENS),
+        ahead: options.ahead === 1 ? undefined : options.ahead,
         space,
       };
       const started = await api.call('startSearch', { body });
