@@ -11,6 +11,11 @@ export interface AgentConfig {
   readonly servePort: number;
   /** Threads of the served model. */
   readonly serveThreads: number;
+  /**
+   * Most bytes of downloaded files to keep. What is installed, served or measured stays even above
+   * it. Null or absent: as many as the disk takes.
+   */
+  readonly contentLimitBytes?: number | null;
   readonly logLevel: LogLevel;
 }
 
@@ -31,6 +36,16 @@ export function parsePort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || port > 65535)
     throw new CodedError('BAD_USAGE', `"${text}" is not a port, wanted a number from 0 to 65535`);
   return port;
+}
+
+/** Bytes of "500MB", "20GB" (decimal units) or a plain number. @throws BAD_USAGE naming the text */
+export function parseSize(text: string, option: string): number {
+  const match = /^(\d{1,16}(?:\.\d{1,6})?) ?(B|KB|MB|GB|TB)?$/i.exec(text);
+  const unit = (match?.[2] ?? 'B').toUpperCase();
+  const factor = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 }[unit] ?? 1;
+  const bytes = match ? Math.round(Number(match[1]) * factor) : Number.NaN;
+  if (bytes >= 1 && bytes <= 2 ** 50) return bytes;
+  throw new CodedError('BAD_USAGE', `${option} ${text} is not a size, wanted one such as 500MB or 20GB`);
 }
 
 /** Version of this package. */

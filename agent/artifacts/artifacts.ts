@@ -1,18 +1,22 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@fleetlora/shared/errors';
-import type { FileContentStore } from '@fleetlora/shared/node';
+import type { FileContentStore, Patience } from '@fleetlora/shared/node';
 import type { SessionKeeper } from '../identity/index.js';
 import { download } from './download.js';
+import type { ContentKeeper } from './keep-content.js';
 
 /** The coordinator's blobs, kept on this device by digest. */
 export interface Artifacts {
   /**
-   * Makes sure the blob is in the content store.
+   * Makes sure the blob is in the content store. While the disk is full it waits, and goes on from
+   * the last byte that is there once there is space.
    * @returns bytes that had to be fetched; 0 when the blob was there
-   * @throws DIGEST_MISMATCH, NOT_FOUND, COORDINATOR_UNREACHABLE
+   * @throws DIGEST_MISMATCH, NOT_FOUND, COORDINATOR_UNREACHABLE; DISK_FULL without patience
    */
   ensure(digest: string, options: EnsureOptions): Promise<number>;
+  /** Digests of the downloads under way. */
+  underWay(): string[];
 }
 
 export interface EnsureOptions {
@@ -25,6 +29,10 @@ export interface ArtifactSettings {
   readonly session: SessionKeeper;
   readonly store: FileContentStore;
   readonly partialFolder: string;
+  /** Frees room for what comes, and knows what was used; without it nothing is ever deleted. */
+  readonly keeper?: ContentKeeper;
+  /** Waits for space; without it a full disk is an error. */
+  readonly patience?: Patience;
   readonly retryDelaysMs?: readonly number[];
   readonly stallMs?: number;
 }
@@ -46,23 +54,30 @@ export function createArtifacts(settings: ArtifactSettings): Artifacts {
       dropToken: (token) => settings.session.drop(token),
       retryDelaysMs: settings.retryDelaysMs ?? defaultRetryDelaysMs,
       stallMs: settings.stallMs ?? defaultStallMs,
+      makeRoom: settings.keeper?.makeRoom,
       ...options,
     });
     const stored = await settings.store.putFile(partialFile);
     await rm(partialFile, { force: true });
     if (stored !== digest)
       throw new CodedError('DIGEST_MISMATCH', `${partialFile} changed to digest ${stored}, wanted ${digest}`);
+    // The limit; a full disk was seen to before. This blob stays: it is under way until it is handed over.
+    await settings.keeper?.makeRoom(0);
     return fetched;
   }
 
   return {
     async ensure(digest, options) {
-      if (await settings.store.has(digest)) return 0;
+      if (await (settings.keeper?.use ?? settings.store.has)(digest)) return 0;
       const shared = underWay.get(digest);
       if (shared) return shared;
-      const mine = fetchInto(digest, options).finally(() => underWay.delete(digest));
+      const fetchOnce = () => fetchInto(digest, options);
+      const { patience } = settings;
+      const fetched = patience ? patience.run(fetchOnce, options.signal) : fetchOnce();
+      const mine = fetched.finally(() => underWay.delete(digest));
       underWay.set(digest, mine);
       return mine;
     },
+    underWay: () => [...underWay.keys()],
   };
 }

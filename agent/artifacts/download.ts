@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { CodedError, isCoded, messageOf } from '@fleetlora/shared/errors';
+import { asDiskFull, isDiskFull, readFreeBytes, requireSpace } from '@fleetlora/shared/node';
 import { limits } from '@fleetlora/shared/protocol';
 import { fetchRange } from './fetch-range.js';
 
@@ -17,17 +18,24 @@ export interface Download {
   readonly retryDelaysMs: readonly number[];
   /** A connection that brings nothing for this long is given up and resumed. */
   readonly stallMs: number;
+  /** Called when the disk has no room for `bytes` more; may free some. */
+  readonly makeRoom?: (bytes: number) => Promise<void>;
 }
 
 /**
  * Fetches a blob into `partialFile` and proves its digest. A broken connection is resumed from
  * the last byte that arrived; a try that brought bytes does not count as a failed one. The
- * partial file stays after a failure, and goes when its bytes turn out wrong.
+ * partial file stays after a failure, and goes when it is empty or its bytes turn out wrong.
+ *
+ * Bytes that do not fit are not begun with: a download must not take the last free byte from the
+ * outbox and from the machine's other programs, to stop short of its end all the same.
  * @returns bytes fetched over the network in this call
- * @throws DIGEST_MISMATCH, NOT_FOUND, COORDINATOR_UNREACHABLE after the last try
+ * @throws DIGEST_MISMATCH, NOT_FOUND, DISK_FULL, COORDINATOR_UNREACHABLE after the last try
  */
 export async function download(task: Download): Promise<number> {
-  const file = await open(task.partialFile, 'a+', 0o600);
+  const file = await open(task.partialFile, 'a+', 0o600).catch(async (error: unknown) => {
+    throw await asDiskFull(error, { path: task.partialFile });
+  });
   try {
     const state: Progress = { file, bytes: 0, hash: createHash('sha256'), fetched: 0 };
     await takeUp(state);
@@ -47,7 +55,8 @@ export async function download(task: Download): Promise<number> {
       );
     return state.fetched;
   } catch (error) {
-    if (isCoded(error, 'DIGEST_MISMATCH') || isCoded(error, 'MESSAGE_TOO_LARGE'))
+    const { size } = await file.stat();
+    if (size === 0 || isCoded(error, 'DIGEST_MISMATCH') || isCoded(error, 'MESSAGE_TOO_LARGE'))
       await rm(task.partialFile, { force: true });
     throw error;
   } finally {
@@ -73,7 +82,13 @@ async function fetchWhole(task: Download, state: Progress): Promise<void> {
       await pause(delay, task.signal);
     }
   }
-  await state.file.sync();
+  try {
+    await state.file.sync();
+  } catch (error) {
+    // Which pages reached the disk is unknown from here on, and a second fsync would not tell: anew.
+    await startOver(state);
+    throw await asDiskFull(error, { path: task.partialFile });
+  }
 }
 
 /** Bytes in the file, all of which went through the hash; appended and hashed in step. */
@@ -111,6 +126,8 @@ async function fetchRest(task: Download, state: Progress): Promise<void> {
     timer = setTimeout(() => stall.abort(), task.stallMs);
   };
   try {
+    // Before the request: bytes that came are lost when the connection breaks before they are read.
+    const freeBytes = await readFreeBytes(task.partialFile);
     let token = await task.token();
     let answer = await fetchRange(task.url, token, state.bytes, signal);
     if (answer === 'refused') {
@@ -123,6 +140,8 @@ async function fetchRest(task: Download, state: Progress): Promise<void> {
     // Nothing follows the bytes we have: they are whole, or they are too many. The digest tells.
     if (answer === 'outOfRange') return;
     if (answer.start !== state.bytes) await startOver(state);
+    const restBytes = answer.totalBytes === null ? 0 : answer.totalBytes - state.bytes;
+    if (freeBytes !== null && freeBytes < restBytes) await requireRoom(task, restBytes);
     for await (const chunk of answer.body) {
       alive();
       if (state.bytes + chunk.length > limits.uploadBytes)
@@ -139,7 +158,9 @@ async function fetchRest(task: Download, state: Progress): Promise<void> {
         `${task.url} ended after ${state.bytes} of ${answer.totalBytes} bytes`,
       );
   } catch (error) {
-    if (isCoded(error) || isDiskError(error)) throw error;
+    if (isCoded(error)) throw error;
+    if (isDiskFull(error)) throw await asDiskFull(error, { path: task.partialFile });
+    if (isDiskError(error)) throw error;
     const reason = stall.signal.aborted ? `nothing came for ${task.stallMs} ms` : messageOf(error);
     throw new CodedError(
       'COORDINATOR_UNREACHABLE',
@@ -150,12 +171,19 @@ async function fetchRest(task: Download, state: Progress): Promise<void> {
     );
   } finally {
     clearTimeout(timer);
+    // An answer whose body is not wanted any more must not hold its connection.
+    stall.abort();
   }
+}
+
+async function requireRoom(task: Download, neededBytes: number): Promise<void> {
+  await task.makeRoom?.(neededBytes);
+  await requireSpace({ path: task.partialFile, neededBytes });
 }
 
 function isDiskError(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | null)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EIO' || code === 'EROFS' || code === 'EFBIG';
+  return code === 'EIO' || code === 'EROFS' || code === 'EFBIG';
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -15,7 +15,8 @@ export type RangeOutcome = RangeAnswer | 'refused' | 'outOfRange';
 
 /**
  * Asks for the bytes of a blob from `start` on.
- * @throws COORDINATOR_UNREACHABLE when no answer comes, the coordinator's code when it refuses
+ * @throws COORDINATOR_UNREACHABLE when no answer comes or the coordinator cannot give one at
+ *   present, its own code when it refuses
  * @source RFC 9110, 14.2 Range, 15.3.7 (206), 15.5.17 (416)
  */
 export async function fetchRange(

@@ -1,4 +1,4 @@
-import { CodedError } from '@fleetlora/shared/errors';
+import { CodedError, type ErrorCode } from '@fleetlora/shared/errors';
 import { type ChildOutcome, runChild } from '../child/index.js';
 
 /** What the expanding child is told; a JSON value. */
@@ -16,7 +16,7 @@ const TIMEOUT_MS = 600_000;
 /**
  * Widens a half-precision package into the file that sessions map, in a process of its own.
  * @returns digest of the expanded file in the content store
- * @throws the child's code, CHILD_FAILED when it died
+ * @throws MESSAGE_MALFORMED, DISK_FULL, CHILD_FAILED when it died or failed otherwise
  */
 export async function expandPackageFile(request: ExpansionRequest, signal: AbortSignal): Promise<string> {
   const outcome = await runChild({
@@ -27,10 +27,7 @@ export async function expandPackageFile(request: ExpansionRequest, signal: Abort
     signal,
   });
   if (outcome.kind === 'answered') return outcome.answer;
-  throw new CodedError(
-    outcome.kind === 'threw' && outcome.errorKind === 'input' ? 'MESSAGE_MALFORMED' : 'CHILD_FAILED',
-    explain(outcome),
-  );
+  throw new CodedError(codeOf(outcome), explain(outcome));
 }
 
 /**
@@ -55,6 +52,12 @@ function parseDigest(answer: unknown): string {
   if (typeof expandedDigest !== 'string' || !/^[0-9a-f]{64}$/.test(expandedDigest))
     throw new CodedError('MESSAGE_MALFORMED', 'the expanding process gave no digest');
   return expandedDigest;
+}
+
+function codeOf(outcome: Exclude<ChildOutcome<string>, { kind: 'answered' }>): ErrorCode {
+  if (outcome.kind !== 'threw') return 'CHILD_FAILED';
+  if (outcome.code === 'DISK_FULL') return 'DISK_FULL';
+  return outcome.errorKind === 'input' ? 'MESSAGE_MALFORMED' : 'CHILD_FAILED';
 }
 
 function explain(outcome: Exclude<ChildOutcome<string>, { kind: 'answered' }>): string {

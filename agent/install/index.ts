@@ -1,5 +1,6 @@
 export * from './expand-package.js';
 export * from './install-record.js';
 export * from './installer.js';
+export * from './needed-content.js';
 export * from './prove-health.js';
 export * from './verify-manifest.js';

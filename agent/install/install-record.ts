@@ -1,4 +1,5 @@
 import { CodedError } from '@fleetlora/shared/errors';
+import type { Patience } from '@fleetlora/shared/node';
 import { Desired, parseAs, RolloutReport } from '@fleetlora/shared/protocol';
 import { readJsonFile, writeJsonFile } from '../folder/index.js';
 
@@ -44,12 +45,15 @@ const empty: InstallRecord = {
 
 export interface InstallStore {
   readonly record: InstallRecord;
-  /** Changes parts of the record, durably. Changes run one after another. */
+  /** Changes parts of the record, durably. Changes run one after another, and wait for space. */
   change(part: Partial<InstallRecord>): Promise<void>;
 }
 
-/** @throws STATE_CONFLICT when the file was changed by hand */
-export async function openInstallStore(path: string): Promise<InstallStore> {
+/**
+ * @param patience waits for space; without it a full disk is an error
+ * @throws STATE_CONFLICT when the file was changed by hand
+ */
+export async function openInstallStore(path: string, patience?: Patience): Promise<InstallStore> {
   const value = await readJsonFile(path);
   let record = value === null ? empty : parseRecord(value, path);
   let last: Promise<void> = Promise.resolve();
@@ -62,7 +66,8 @@ export async function openInstallStore(path: string): Promise<InstallStore> {
         .catch(() => {})
         .then(async () => {
           const next = { ...record, ...part };
-          await writeJsonFile(path, next);
+          const write = (): Promise<void> => writeJsonFile(path, next);
+          await (patience?.run(write) ?? write());
           record = next;
         });
       return last;

@@ -2,7 +2,14 @@ import { CodedError } from '@fleetlora/shared/errors';
 import type { Command } from 'commander';
 import { pino } from 'pino';
 import { startAgent } from '../../agent.js';
-import { dataFolderOf, defaultServePort, type LogLevel, logLevels, parsePort } from '../../config.js';
+import {
+  dataFolderOf,
+  defaultServePort,
+  type LogLevel,
+  logLevels,
+  parsePort,
+  parseSize,
+} from '../../config.js';
 import type { CommandContext } from '../command-context.js';
 import { parseCount } from '../parse-count.js';
 
@@ -10,6 +17,7 @@ interface RunOptions {
   readonly data?: string;
   readonly servePort: string;
   readonly threads: string;
+  readonly contentLimit?: string;
   readonly log: string;
   readonly json?: boolean;
 }
@@ -29,6 +37,10 @@ export function addRun(program: Command, { printer, env, signal }: CommandContex
       String(defaultServePort),
     )
     .option('--threads <n>', 'threads of the served model', '1')
+    .option(
+      '--content-limit <size>',
+      'most bytes of downloads to keep, such as 2GB; what is in use stays even above it',
+    )
     .option('--log <level>', `how much to log to stderr: ${logLevels.join(', ')}`, 'info')
     .option('--json', 'print where it serves as JSON, once it does')
     .addHelpText(
@@ -49,6 +61,8 @@ acknowledged them, downloads are taken up where they broke off, and the release 
         dataFolder: dataFolderOf(options.data, env),
         servePort: parsePort(options.servePort),
         serveThreads: parseCount(options.threads, '--threads', 256),
+        contentLimitBytes:
+          options.contentLimit === undefined ? null : parseSize(options.contentLimit, '--content-limit'),
         logLevel,
       };
       const agent = await startAgent(config, createLog(logLevel));

@@ -1,0 +1,326 @@
+import type { StoredSearch, StoredTrial } from '@fleetlora/coordinator/campaign';
+import type { StoredJob } from '@fleetlora/coordinator/fleet';
+import type { Store } from '@fleetlora/coordinator/store';
+import {
+  defaultMeasurePlan,
+  defaultRetention,
+  type Measurement,
+  type Release,
+  type Retention,
+} from '@fleetlora/shared/protocol';
+import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import { testOnBothEngines } from '../lib/store-engines.js';
+import { jobBody, measurement } from '../lib/test-fleet.js';
+
+const digest = (letter: string): string => letter.repeat(64);
+const space: SearchSpaceFile = {
+  version: 1,
+  name: 'tiny',
+  rankMax: 8,
+  alpha: 16,
+  ranks: { qkv: [8, 4], o: 'qkv', gateUp: 'qkv', down: 'qkv' },
+  widthPercents: [100, 50],
+  forms: ['unmerged'],
+};
+const searchOf = (name: string, changes: Partial<StoredSearch> = {}): StoredSearch => ({
+  id: `srch_${name}`,
+  name,
+  state: 'finished',
+  spec: {
+    name,
+    adapter: 'wide',
+    dataset: 'rows',
+    deviceClass: 'board',
+    strategy: 'nsga2',
+    quality: 'loss',
+    costs: ['decodeMs'],
+    trials: 4,
+    seed: 1,
+    scoreRows: 8,
+    finalRows: 0,
+    finalPoints: 0,
+    require: [],
+    plan: defaultMeasurePlan,
+    maxTokens: 64,
+  },
+  adapterId: 'adp_01',
+  datasetId: 'data_01',
+  space,
+  spaceSize: 1,
+  reason: null,
+  chosenTrialId: null,
+  chosenReason: null,
+  createdAtMs: 10,
+  endedAtMs: 1000,
+  ...changes,
+});
+const trialOf = (search: string, number: number, measured: Measurement | null): StoredTrial => ({
+  id: `trl_${search}_${number}`,
+  searchId: `srch_${search}`,
+  number,
+  label: null,
+  genome: `g1:u:8.8.8.8.100/8.8.8.8.${number}`,
+  genomeDigest: digest('f'),
+  state: measured ? 'finished' : 'failed',
+  deviceId: 'dev_01',
+  score: null,
+  finalScore: null,
+  measurement: measured,
+  reason: null,
+  askedSequence: number,
+  toldSequence: null,
+  createdAtMs: 20,
+});
+const jobOf = (search: string, number: number, changes: Partial<StoredJob> = {}): StoredJob => ({
+  id: `job_${search}_${number}`,
+  searchId: `srch_${search}`,
+  trialId: `trl_${search}_${number}`,
+  deviceId: 'dev_01',
+  state: 'SUCCEEDED',
+  body: { ...jobBody, baseDigest: digest('7'), adapterDigest: digest('8') },
+  sends: 1,
+  createdAtMs: 21,
+  sentAtMs: 22,
+  endedAtMs: 23,
+  result: { jobId: 'job_0123456789', outcome: 'measured', measurement },
+  reason: null,
+  ...changes,
+});
+const releaseOf = (name: string, search: string, number: number): Release => ({
+  id: `rel_${name}`,
+  number,
+  name,
+  searchId: `srch_${search}`,
+  trialId: `trl_${search}_0`,
+  genome: 'g1:u:8.8.8.8.100/8.8.8.8.0',
+  packageDigest: digest('1'),
+  packageBytes: 1,
+  manifestDigest: digest('2'),
+  signed: { keyId: digest('3'), manifest: '{}', signature: 'AAAA' },
+  createdAtMs: 30,
+});
+
+async function withModels(store: Store): Promise<Store> {
+  await store.catalog.insertBase({
+    id: 'base_01',
+    name: 'tiny',
+    digest: digest('a'),
+    bytes: 1,
+    parameters: 1,
+    layers: 2,
+    hidden: 8,
+    ffnWidth: 16,
+    vocab: 32,
+    tokenizerDigest: digest('b'),
+    createdAtMs: 1,
+  });
+  await store.catalog.insertAdapter({
+    id: 'adp_01',
+    name: 'wide',
+    baseId: 'base_01',
+    digest: digest('c'),
+    bytes: 1,
+    rankMax: 8,
+    alpha: 16,
+    space,
+    files: { 'adapter_config.json': digest('d'), 'adapter_model.safetensors': digest('4') },
+    createdAtMs: 1,
+  });
+  await store.catalog.insertDataset({
+    id: 'data_01',
+    name: 'rows',
+    digest: digest('e'),
+    rows: 3,
+    splits: { train: { digest: digest('e'), rows: 2 }, test: { digest: digest('9'), rows: 1 } },
+    task: { kind: 'generation', maxNewTokens: 8, scorer: { kind: 'module', digest: digest('5') } },
+    report: null,
+    createdAtMs: 1,
+  });
+  return store;
+}
+
+/** A search with that many trials, each with a job of the same number. */
+async function addSearch(store: Store, name: string, trials: number, changes: Partial<StoredSearch> = {}) {
+  await store.campaign.insertSearch(searchOf(name, changes));
+  for (let number = 0; number < trials; number++) {
+    await store.campaign.insertTrial(trialOf(name, number, measurement));
+    await store.fleet.jobs.insert(jobOf(name, number));
+  }
+}
+
+testOnBothEngines((t, { fresh }) => {
+  t.test('settings: none, then what was set last', async (t) => {
+    const { retention } = await fresh(t);
+    t.equal(await retention.readSettings(), null);
+    await retention.writeSettings(defaultRetention);
+    const changed: Retention = { ...defaultRetention, samplesDays: null, artifactsBytes: 2 ** 50 };
+    await retention.writeSettings(changed);
+    t.same(await retention.readSettings(), changed);
+    t.equal(await retention.readLastRunMs(), null);
+    await retention.writeLastRunMs(1);
+    await retention.writeLastRunMs(1_700_000_000_000);
+    t.equal(await retention.readLastRunMs(), 1_700_000_000_000);
+  });
+
+  t.test('settings: what came later has its default', async (t) => {
+    const store = await fresh(t);
+    await store.identity.settings.insert('retention', '{"samplesDays":7}');
+    t.same(await store.retention.readSettings(), { ...defaultRetention, samplesDays: 7 });
+  });
+
+  t.test('named content: every file of every record, and of jobs while they are unfinished', async (t) => {
+    const store = await withModels(await fresh(t));
+    const digests = async (): Promise<string> =>
+      [...new Set((await store.retention.listNamedContent()).map((named) => named.digest[0]))]
+        .sort()
+        .join('');
+    t.equal(await digests(), '459abcde');
+    await addSearch(store, 'one', 1);
+    t.equal(await digests(), '459abcde', 'a job that is over names nothing');
+    await store.fleet.jobs.insert(jobOf('one', 1, { state: 'QUEUED', result: null }));
+    t.equal(await digests(), '45789abcde');
+    await store.releases.insertRelease(releaseOf('first', 'one', 1));
+    t.equal(await digests(), '1245789abcde');
+    const rollout = { id: 'rol_01', releaseId: 'rel_first', state: 'running' as const, createdAtMs: 1 };
+    await store.rollouts.insertRollout({ ...rollout, manifestDigest: digest('6') }, []);
+    t.equal(await digests(), '12456789abcde');
+    const by = new Map(
+      (await store.retention.listNamedContent()).map((named) => [named.digest[0], named.by]),
+    );
+    t.equal(by.get('a'), 'base "tiny"');
+    t.equal(by.get('5'), 'scorer of data set "rows"');
+    t.equal(by.get('7'), 'job job_one_1');
+  });
+
+  t.test('ended searches: by their end, running ones never, each once with its first release', async (t) => {
+    const store = await withModels(await fresh(t));
+    await addSearch(store, 'late', 1, { endedAtMs: 2000 });
+    await addSearch(store, 'early', 1, { endedAtMs: 1000, state: 'stopped' });
+    await addSearch(store, 'lost', 0, { endedAtMs: null, createdAtMs: 500, state: 'failed' });
+    await addSearch(store, 'going', 0, { endedAtMs: null, state: 'running' });
+    await addSearch(store, 'ending', 0, { endedAtMs: null, state: 'finalizing' });
+    await store.releases.insertRelease(releaseOf('first', 'early', 1));
+    await store.releases.insertRelease(releaseOf('second', 'early', 2));
+    const names = async (ms: number) =>
+      (await store.retention.listSearchesEndedBy(ms)).map(({ name, release }) => `${name} ${release}`);
+    t.same(await names(499), []);
+    t.same(await names(500), ['lost null']);
+    t.same(await names(999), ['lost null']);
+    t.same(await names(1000), ['lost null', 'early first']);
+    t.same(await names(2000), ['lost null', 'early first', 'late null']);
+    const [lost, early] = await store.retention.listSearchesEndedBy(1000);
+    t.same([lost?.endedAtMs, early?.endedAtMs], [500, 1000]);
+  });
+
+  t.test('samples of 101 trials, one more than a page: weighed, dropped, the rest stays', async (t) => {
+    const store = await withModels(await fresh(t));
+    await addSearch(store, 'one', 101);
+    await addSearch(store, 'two', 1);
+    await store.campaign.insertTrial(trialOf('one', 101, null));
+    await store.fleet.jobs.insert(
+      jobOf('one', 101, { state: 'FAILED', result: { jobId: 'job_x', outcome: 'failed', reason: 'no' } }),
+    );
+    const { retention } = store;
+    const before = await retention.weighSearch('srch_one');
+    // prefill [20] and decode [2,3]: "20" and "2,3", in the trial and in its job.
+    t.match(before, { trials: 102, jobs: 102, sampleBytes: 101 * 2 * (2 + 3) });
+    t.ok(before.rowBytes > before.sampleBytes);
+    t.equal(await retention.hasSamples('srch_one'), true);
+    await retention.dropSamples('srch_one');
+    t.equal(await retention.hasSamples('srch_one'), false);
+    const after = await retention.weighSearch('srch_one');
+    t.same(after, { ...before, sampleBytes: 0, rowBytes: before.rowBytes - before.sampleBytes });
+
+    const emptied = {
+      ...measurement,
+      prefill: { ...measurement.prefill, samplesMs: [] },
+      decode: { ...measurement.decode, samplesMs: [] },
+    };
+    const trials = await store.campaign.listTrials('srch_one');
+    t.same(trials[0], trialOf('one', 0, emptied), 'percentiles and n stay');
+    t.same(trials[100], trialOf('one', 100, emptied));
+    t.same(trials[101], trialOf('one', 101, null));
+    t.match(await store.fleet.jobs.find('job_one_0'), { result: { measurement: emptied } });
+    t.match(await store.fleet.jobs.find('job_one_101'), { result: { outcome: 'failed', reason: 'no' } });
+    t.same((await store.campaign.listTrials('srch_two'))[0], trialOf('two', 0, measurement));
+    await retention.dropSamples('srch_one');
+    t.same(await retention.weighSearch('srch_one'), after, 'once more is harmless');
+    t.equal(await retention.hasSamples('srch_none'), false);
+  });
+
+  t.test('a search goes with its trials and jobs, unless something needs it', async (t) => {
+    const store = await withModels(await fresh(t));
+    await addSearch(store, 'gone', 3);
+    await addSearch(store, 'stays', 2);
+    await addSearch(store, 'released', 1);
+    await addSearch(store, 'working', 1);
+    await addSearch(store, 'running', 1, { state: 'running', endedAtMs: null });
+    await store.releases.insertRelease(releaseOf('first', 'released', 1));
+    await store.fleet.jobs.insert(jobOf('working', 1, { state: 'SENT', result: null }));
+    const { retention } = store;
+    for (const name of ['released', 'working', 'running'])
+      t.equal(await retention.deleteSearch(`srch_${name}`), false, name);
+    t.equal(await retention.deleteSearch('srch_none'), false, 'none has this id');
+    t.equal(await retention.deleteSearch('srch_gone'), true);
+    t.equal(await retention.deleteSearch('srch_gone'), false, 'a second time');
+    t.same((await store.campaign.listSearches()).map(({ name }) => name).sort(), [
+      'released',
+      'running',
+      'stays',
+      'working',
+    ]);
+    t.same(await store.campaign.listTrials('srch_gone'), []);
+    t.equal(await store.fleet.jobs.find('job_gone_2'), null);
+    t.equal((await store.campaign.listTrials('srch_stays')).length, 2);
+    t.not(await store.fleet.jobs.find('job_stays_1'), null);
+  });
+
+  t.test('trainings, oldest first', async (t) => {
+    const store = await withModels(await fresh(t));
+    t.same(await store.retention.listTrainings(), []);
+    const options = {
+      steps: 10,
+      batchRows: 4,
+      learningRate: 3e-4,
+      warmupSteps: 1,
+      weightDecay: 0,
+      clipNorm: 1,
+      sampling: 'sandwich' as const,
+      randomSubnets: 1,
+      maxTokens: 64,
+      seed: 1,
+      checkpointEverySteps: 5,
+      threads: 1,
+    };
+    const training = {
+      baseId: 'base_01',
+      datasetId: 'data_01',
+      options,
+      space,
+      step: 0,
+      loss: null,
+      tokensPerSecond: null,
+      etaSeconds: null,
+      adapterId: null,
+      error: null,
+    };
+    await store.trainings.insertTraining({
+      ...training,
+      id: 'trn_b',
+      name: 'b',
+      state: 'failed',
+      createdAtMs: 1,
+    });
+    await store.trainings.insertTraining({
+      ...training,
+      id: 'trn_a',
+      name: 'a',
+      state: 'running',
+      createdAtMs: 2,
+    });
+    t.same(await store.retention.listTrainings(), [
+      { id: 'trn_b', name: 'b', state: 'failed' },
+      { id: 'trn_a', name: 'a', state: 'running' },
+    ]);
+  });
+});
