@@ -4,7 +4,9 @@ import type { CampaignFleet, TrialJob } from '../campaign/ports.js';
 import type { FleetContext } from './context.js';
 import { dispatch } from './dispatch.js';
 import { afterJobsEnded, endJob, jobEndOf } from './end-job.js';
+import { mayMeasure } from './may-measure.js';
 import type { StoredDevice, StoredJob } from './ports.js';
+import { refusalOf } from './postpone-jobs.js';
 import { tellDevice } from './tell-device.js';
 
 /** The fleet as campaigns see it: idle devices, and jobs that always end. */
@@ -21,25 +23,33 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
   });
 
   return {
-    async idleDevices(deviceClass) {
-      const busy = new Set((await store.jobs.listUnfinished()).map(({ deviceId }) => deviceId));
+    async idleDevices(deviceClass, queue) {
+      const unfinished = await store.jobs.listUnfinished();
+      const hasRoom = ({ id }: StoredDevice): boolean =>
+        queue === undefined
+          ? !unfinished.some(({ deviceId }) => deviceId === id)
+          : jobsOf(unfinished, queue.searchId, id).length < queue.ahead;
       return (await store.devices.list())
-        .filter((device) => device.deviceClass === deviceClass && device.online && !busy.has(device.id))
+        .filter((device) => device.deviceClass === deviceClass && mayMeasure(device) && hasRoom(device))
+        .filter(({ id }) => context.postponements.of(id) === null)
         .map((device) => ({ id: device.id, bootId: bootIdOf(device) }));
     },
 
-    async submit({ searchId, trialId, deviceId, body }) {
+    async submit({ searchId, trialId, deviceId, ahead = 1, body }) {
       const jobId = newId('job');
       // A job that no message can carry must fail here, before it is stored.
       encodeMessage('job', { id: newId('msg'), session: 0, body: { jobId, ...body } });
       await store.transact(async ({ devices, jobs }) => {
         const device = await devices.find(deviceId);
         if (!device?.online) throw new CodedError('DEVICE_OFFLINE', `device ${deviceId} is offline`);
-        const [unfinished] = await jobs.listUnfinished(deviceId);
-        if (unfinished !== undefined)
+        const refusal = refusalOf(device) ?? context.postponements.of(deviceId)?.reason;
+        if (refusal !== undefined)
+          throw new CodedError('STATE_CONFLICT', `device ${deviceId} may not measure: ${refusal}`);
+        const held = jobsOf(await jobs.listUnfinished(deviceId), searchId, deviceId);
+        if (held.length >= ahead)
           throw new CodedError(
             'STATE_CONFLICT',
-            `device ${deviceId} has the unfinished job ${unfinished.id}`,
+            `device ${deviceId} has ${held.length} unfinished jobs of the search (${held[0]?.id} first), at most ${ahead} were wanted`,
           );
         await jobs.insert({
           id: jobId,
@@ -91,3 +101,6 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
     onDevicesChanged: (listener) => context.devicesChanged.add(listener),
   };
 }
+
+const jobsOf = (jobs: readonly StoredJob[], searchId: string, deviceId: string): StoredJob[] =>
+  jobs.filter((job) => job.searchId === searchId && job.deviceId === deviceId);

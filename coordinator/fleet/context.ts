@@ -2,6 +2,7 @@ import type { Clock } from '@fleetlora/shared/clock';
 import type { RolloutReport } from '@fleetlora/shared/protocol';
 import type { Listeners } from './listeners.js';
 import type { Downlink, FleetStore, StoredJob } from './ports.js';
+import type { Postponements } from './postponements.js';
 
 export interface FleetLog {
   info(fields: object, message: string): void;
@@ -25,4 +26,14 @@ export interface FleetContext {
   /** Called with the id of a device after its birth is committed. */
   readonly born: Listeners<string>;
   readonly reportHandlers: Set<ReportHandler>;
+  /** Tells devices, those that are online, the policies that apply to them. */
+  readonly tellPolicies: (deviceIds: readonly string[]) => Promise<void>;
+  /** By device and the monotonic clock; not stored, since every birth says the conditions anew. */
+  readonly conditionsToldAtMs: Map<string, number>;
+  readonly postponements: Postponements;
+  /**
+   * When each search last got a machine, for `planDispatch`. Not stored: after a restart the order
+   * of turns begins anew, which costs a search one turn at most.
+   */
+  readonly lastServed: Map<string, number>;
 }

@@ -1,22 +1,25 @@
 import type { FleetContext } from './context.js';
-import { planDispatch } from './plan-dispatch.js';
+import { planDispatch, turnOf } from './plan-dispatch.js';
 import type { FleetRepositories, StoredDevice, StoredJob } from './ports.js';
 import { tellDevice } from './tell-device.js';
 
 /** Hands every job to its device whose turn has come. */
 export async function dispatch(context: FleetContext): Promise<void> {
-  const { store, clock } = context;
+  const { store, clock, lastServed } = context;
   const sent = await store.transact(async (repositories) => {
     const unfinished = await repositories.jobs.listUnfinished();
     const devices = await devicesOf(unfinished, repositories);
-    const chosen = planDispatch(unfinished, devices);
+    const chosen = planDispatch(unfinished, devices, lastServed);
     for (const job of chosen)
       await repositories.jobs.update(job.id, { state: 'SENT', sends: 1, sentAtMs: clock.nowMs() });
-    return chosen;
+    return chosen.map((job) => ({ job, turn: turnOf(job, devices) }));
   });
   // After the commit: a crash between the two leaves a SENT job that the device's next birth does
   // not hold, and it is sent again.
-  for (const job of sent) await sendJob(context, job);
+  for (const { job, turn } of sent) {
+    lastServed.set(turn, Math.max(0, ...lastServed.values()) + 1);
+    await sendJob(context, job);
+  }
 }
 
 /** Publishes a job that is SENT. */

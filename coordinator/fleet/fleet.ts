@@ -4,6 +4,7 @@ import type { CampaignFleet } from '../campaign/ports.js';
 import type { RolloutFleet } from '../rollout/ports.js';
 import { createCampaignFleet } from './campaign-fleet.js';
 import type { FleetContext, FleetLog } from './context.js';
+import { createDevicePolicies, type DevicePolicies } from './device-policies.js';
 import { handleBirth } from './handle-birth.js';
 import { handleConditions } from './handle-conditions.js';
 import { handleDeath } from './handle-death.js';
@@ -12,8 +13,10 @@ import { handleResult } from './handle-result.js';
 import { createJobDeadlines } from './job-deadlines.js';
 import { createListeners } from './listeners.js';
 import type { Downlink, FleetStore } from './ports.js';
+import { createPostponements } from './postponements.js';
 import { createRolloutFleet } from './rollout-fleet.js';
 import { listDevices, showDevice } from './show-devices.js';
+import { createPolicyTeller } from './tell-policies.js';
 
 export interface Fleet {
   /** Nobody is online until their birth arrives: called once, before the broker listens. */
@@ -25,6 +28,9 @@ export interface Fleet {
   listDevices(): Promise<Device[]>;
   /** @throws NOT_FOUND */
   showDevice(idOrName: string): Promise<Device>;
+  /** Replaces the labels of a device. @throws NOT_FOUND, BAD_REQUEST */
+  setLabels(idOrName: string, labels: readonly string[]): Promise<Device>;
+  readonly policies: Pick<DevicePolicies, 'list' | 'set' | 'remove'>;
   readonly forCampaign: CampaignFleet;
   readonly forRollout: RolloutFleet;
 }
@@ -45,6 +51,10 @@ export function createFleet(options: {
     devicesChanged: createListeners(onError),
     born: createListeners(onError),
     reportHandlers: new Set(),
+    lastServed: new Map(),
+    tellPolicies: createPolicyTeller(options),
+    conditionsToldAtMs: new Map(),
+    postponements: createPostponements(options.clock),
   };
   const handlers: { [K in UpKind]: (deviceId: string, message: Message<K>) => Promise<void> } = {
     birth: (deviceId, message) => handleBirth(context, deviceId, message),
@@ -54,12 +64,17 @@ export function createFleet(options: {
     conditions: (deviceId, message) => handleConditions(context, deviceId, message),
   };
   const deadlines = createJobDeadlines(context);
+  const policies = createDevicePolicies(context);
   return {
     start: () => store.devices.markAllOffline(),
     receive: (deviceId, kind, message) => handlers[kind](deviceId, message),
     checkDeadlines: () => deadlines.check(),
-    listDevices: () => listDevices(store),
-    showDevice: (idOrName) => showDevice(store, idOrName),
+    listDevices: () => listDevices(context),
+    showDevice: (idOrName) => showDevice(context, idOrName),
+    async setLabels(idOrName, labels) {
+      return showDevice(context, await policies.setLabels(idOrName, labels));
+    },
+    policies,
     forCampaign: createCampaignFleet(context),
     forRollout: createRolloutFleet(context),
   };

@@ -1,15 +1,36 @@
 import type { Message } from '@fleetlora/shared/protocol';
 import type { FleetContext } from './context.js';
 import { dispatch } from './dispatch.js';
+import { afterJobsEnded } from './end-job.js';
+import { postponeQueued, refusalOf } from './postpone-jobs.js';
 
-/** A device told what its policy allows at present: jobs that waited for it get their turn. */
+/**
+ * A device told whether it may measure at present. When it may not, the jobs that wait for it go
+ * to others; when it may again, it gets its turn. What a lost session said of the device is old.
+ */
 export async function handleConditions(
   context: FleetContext,
   deviceId: string,
-  { body }: Message<'conditions'>,
+  { session, body }: Message<'conditions'>,
 ): Promise<void> {
-  const { store, clock } = context;
-  await store.devices.update(deviceId, { conditions: body, lastSeenAtMs: clock.nowMs() });
+  const { store, clock, log } = context;
+  const told = await store.transact(async (repositories) => {
+    const device = await repositories.devices.find(deviceId);
+    if (!device?.online || device.session !== session) return null;
+    await repositories.devices.update(deviceId, { conditions: body, lastSeenAtMs: clock.nowMs() });
+    const refusal = refusalOf({ conditions: body });
+    const ended =
+      refusal === null ? [] : await postponeQueued(repositories, deviceId, refusal, clock.nowMs());
+    return { ended, refusal, changed: device.conditions?.mayMeasure !== body.mayMeasure };
+  });
+  if (told === null) return;
+  context.conditionsToldAtMs.set(deviceId, clock.monotonicMs());
+  if (told.changed)
+    log.info(
+      { deviceId, reason: told.refusal },
+      told.refusal ? 'device may not measure' : 'device may measure',
+    );
+  if (told.ended.length > 0) return afterJobsEnded(context, told.ended);
   await dispatch(context);
   context.devicesChanged.notify();
 }

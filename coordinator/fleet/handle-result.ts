@@ -1,12 +1,15 @@
 import type { JobResult, Message } from '@fleetlora/shared/protocol';
 import type { FleetContext } from './context.js';
 import { afterJobsEnded, endJob, type JobEnding } from './end-job.js';
+import { mayMeasure } from './may-measure.js';
+import { postponeQueued } from './postpone-jobs.js';
 import { tellDevice } from './tell-device.js';
 
 /**
  * A device told how a job ended. Acknowledged once that is committed, so the device can forget it.
  * A result of a job that is over already, or that is not this device's, changes nothing and is
- * acknowledged as well: sending it again would not help.
+ * acknowledged as well: sending it again would not help. A device that postpones one job is not
+ * given the others that wait for it.
  */
 export async function handleResult(
   context: FleetContext,
@@ -22,12 +25,16 @@ export async function handleResult(
       return null;
     }
     if (job.endedAtMs !== null) return null;
-    return endJob(repositories, job, endingOf(body), clock.nowMs());
+    const ended = [await endJob(repositories, job, endingOf(body), clock.nowMs())];
+    if (body.outcome !== 'postponed') return ended;
+    const device = await repositories.devices.find(deviceId);
+    if (device !== null && mayMeasure(device)) context.postponements.add(deviceId, body.reason);
+    return [...ended, ...(await postponeQueued(repositories, deviceId, body.reason, clock.nowMs()))];
   });
   await tellDevice(context, deviceId, 'ack', { ids: [id] });
   if (ended === null) return;
-  log.info({ deviceId, jobId: ended.id, state: ended.state }, 'job ended');
-  await afterJobsEnded(context, [ended]);
+  for (const job of ended) log.info({ deviceId, jobId: job.id, state: job.state }, 'job ended');
+  await afterJobsEnded(context, ended);
 }
 
 function endingOf(result: JobResult): JobEnding {

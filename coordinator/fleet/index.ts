@@ -1,6 +1,10 @@
 export type { FleetLog } from './context.js';
+export type { DevicePolicies } from './device-policies.js';
+export { explainIdle } from './explain-idle.js';
 export { createFleet, type Fleet } from './fleet.js';
 export { sendsAtMost } from './handle-birth.js';
 export { hardTimeoutMs } from './job-deadlines.js';
-export { explainIdle, planDispatch } from './plan-dispatch.js';
+export { planDispatch, turnOf } from './plan-dispatch.js';
 export type * from './ports.js';
+export { atPresent } from './show-devices.js';
+export { policiesOf } from './tell-policies.js';

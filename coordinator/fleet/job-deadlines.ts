@@ -62,6 +62,7 @@ export function createJobDeadlines(context: FleetContext): JobDeadlines {
       }
       waits = stillWaiting;
       await afterJobsEnded(context, ended);
+      if (context.postponements.expire()) context.devicesChanged.notify();
     },
   };
 }

@@ -1,62 +1,47 @@
+import { mayMeasure } from './may-measure.js';
 import type { StoredDevice, StoredJob } from './ports.js';
 
 /**
- * Which QUEUED jobs can be handed to their devices now, oldest first. Pure.
+ * Which QUEUED jobs can be handed to their devices now. Pure.
  *
  * Invariants: a device has at most one SENT job; of the devices that share a booted machine, at
  * most one has a SENT job, because two measurements on one machine would slow each other. A SENT
  * job holds its machine even while its device is offline: the measurement may well be running.
  *
+ * Searches that have jobs waiting for one machine take turns, however many each of them queued:
+ * the one that was served least recently comes first, of its jobs the oldest.
+ *
  * @param unfinished every QUEUED and SENT job, oldest first
  * @param devices at least the devices of these jobs
+ * @param lastServed by `turnOf` a job: a number that grows with every job handed out there
  */
 export function planDispatch(
   unfinished: readonly StoredJob[],
   devices: ReadonlyMap<string, StoredDevice>,
+  lastServed: ReadonlyMap<string, number> = new Map(),
 ): StoredJob[] {
   const takenPlaces = new Set<string>();
   for (const job of unfinished) if (job.state === 'SENT') takenPlaces.add(placeOf(job, devices));
-  const chosen: StoredJob[] = [];
+  const next = new Map<string, StoredJob>();
+  const servedAt = (job: StoredJob): number => lastServed.get(turnOf(job, devices)) ?? 0;
   for (const job of unfinished) {
-    if (job.state !== 'QUEUED' || !devices.get(job.deviceId)?.online) continue;
+    const device = devices.get(job.deviceId);
+    if (job.state !== 'QUEUED' || !device || !mayMeasure(device)) continue;
     const place = placeOf(job, devices);
     if (takenPlaces.has(place)) continue;
-    takenPlaces.add(place);
-    chosen.push(job);
+    const before = next.get(place);
+    if (before === undefined || servedAt(job) < servedAt(before)) next.set(place, job);
   }
-  return chosen;
+  return [...next.values()];
+}
+
+/** Names the turns that the job's search takes on the job's machine. */
+export function turnOf(job: StoredJob, devices: ReadonlyMap<string, StoredDevice>): string {
+  return `${job.searchId} on ${placeOf(job, devices)}`;
 }
 
 /** Where a job runs: the booted machine when the device can tell, else the device itself. */
 function placeOf(job: StoredJob, devices: ReadonlyMap<string, StoredDevice>): string {
   const bootId = devices.get(job.deviceId)?.facts.bootId ?? '';
   return bootId === '' ? `device ${job.deviceId}` : `machine ${bootId}`;
-}
-
-/**
- * Why a device has no work, in words; null while it works. Pure.
- * @param unfinished the QUEUED and SENT jobs of all devices
- */
-export function explainIdle(
-  device: StoredDevice,
-  unfinished: readonly StoredJob[],
-  devices: readonly StoredDevice[],
-): string | null {
-  if (!device.online)
-    return device.lastSeenAtMs === null
-      ? 'it has not connected since it enrolled'
-      : `offline, last seen ${new Date(device.lastSeenAtMs).toISOString()}`;
-  const own = unfinished.filter(({ deviceId }) => deviceId === device.id);
-  if (own.some(({ state }) => state === 'SENT')) return null;
-  if (own.length === 0) return `no search has work for class "${device.deviceClass}"`;
-  const { bootId } = device.facts;
-  const neighbour = devices.find(
-    (other) =>
-      bootId !== '' &&
-      other.facts.bootId === bootId &&
-      unfinished.some(({ deviceId, state }) => deviceId === other.id && state === 'SENT'),
-  );
-  return neighbour === undefined
-    ? 'its next job is about to be sent'
-    : `it waits its turn: ${neighbour.name} on the same machine is measuring`;
 }

@@ -1,4 +1,10 @@
-import { explainIdle, planDispatch, type StoredDevice, type StoredJob } from '@fleetlora/coordinator/fleet';
+import {
+  explainIdle,
+  planDispatch,
+  type StoredDevice,
+  type StoredJob,
+  turnOf,
+} from '@fleetlora/coordinator/fleet';
 import { defaultMeasurePlan } from '@fleetlora/shared/protocol';
 import t from 'tap';
 import { testFacts } from '../lib/test-device.js';
@@ -37,6 +43,24 @@ const planned = (jobs: StoredJob[], devices: StoredDevice[]): string[] =>
 t.test('a device gets its oldest job, and one at a time', async (t) => {
   t.same(planned([job('j1', 'a'), job('j2', 'a'), job('j3', 'b')], [device('a'), device('b')]), ['j1', 'j3']);
   t.same(planned([job('j1', 'a', 'SENT'), job('j2', 'a')], [device('a')]), []);
+});
+
+t.test('searches take turns on a machine, however many jobs each has waiting there', async (t) => {
+  const of = (searchId: string, id: string, deviceId = 'a') => ({ ...job(id, deviceId), searchId });
+  const devices = new Map([device('a', 'm'), device('b', 'm')].map((one) => [one.id, one]));
+  let waiting = [of('s1', 'j1'), of('s1', 'j2', 'b'), of('s1', 'j3'), of('s2', 'j4'), of('s2', 'j5')];
+  const lastServed = new Map<string, number>();
+  const order: string[] = [];
+  while (waiting.length > 0) {
+    const chosen = planDispatch(waiting, devices, lastServed);
+    t.equal(chosen.length, 1, 'one machine');
+    for (const next of chosen) {
+      order.push(next.id);
+      lastServed.set(turnOf(next, devices), order.length);
+      waiting = waiting.filter(({ id }) => id !== next.id);
+    }
+  }
+  t.same(order, ['j1', 'j4', 'j2', 'j5', 'j3']);
 });
 
 t.test('an offline or unknown device gets nothing', async (t) => {

@@ -45,6 +45,28 @@ t.test('a job goes to an online idle device, its result is stored, acknowledged 
   });
 });
 
+t.test('ahead 3: a device takes three jobs of a search, another search has its own three', async (t) => {
+  const all = await openTestFleet(t);
+  const a = await all.enrol('a');
+  await all.birth(a, 1);
+  const submit = (searchId: string, ahead: number) =>
+    all.fleet.forCampaign.submit({ searchId, trialId: TRIAL, deviceId: a, ahead, body: jobBody });
+  const idle = async (searchId: string) =>
+    (await all.fleet.forCampaign.idleDevices('board', { searchId, ahead: 3 })).length;
+  const first = await submit('srch_0000000001', 3);
+  await submit('srch_0000000001', 3);
+  t.equal(await idle('srch_0000000001'), 1, 'two of three');
+  await submit('srch_0000000001', 3);
+  t.equal(await idle('srch_0000000001'), 0);
+  t.equal(await idle('srch_0000000002'), 1);
+  await t.rejects(submit('srch_0000000001', 3), coded('STATE_CONFLICT', a, '3 unfinished', first));
+  const other = await submit('srch_0000000002', 1);
+  t.match(await all.fleet.showDevice(a), { runningJobId: first, queuedJobs: 3 });
+  t.match(all.take(), [{ kind: 'job', body: { jobId: first } }], 'one is sent');
+  await give(all, a, 'out-1', { jobId: first, outcome: 'measured', measurement });
+  t.match(all.take(), [{ kind: 'ack' }, { kind: 'job', body: { jobId: other } }], 'the other search next');
+});
+
 t.test('a repeated result, and another result of a job that is over, change nothing', async (t) => {
   const all = await openTestFleet(t);
   const a = await all.enrol('a');
