@@ -1,42 +1,40 @@
-import type { Clock } from '@fleetlora/shared/clock';
-import { CodedError, isCoded, messageOf } from '@fleetlora/shared/errors';
-import { CompletionRequest, type CompletionResponse, parseAs } from '@fleetlora/shared/protocol';
-import type { Random } from '@fleetlora/shared/random';
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { CodedError, messageOf } from '@fleetlora/shared/errors';
 import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
 import type { Log } from '../log.js';
-import type { ModelSlot } from './model-slot.js';
+import { answerCompletion, type CompletionDoors } from './answer-completion.js';
+import { chatForm, textForm } from './completion-forms.js';
+import { errorAnswer } from './error-answer.js';
 
 export interface CompletionServer {
   /** Where clients of this machine find it, for example http://127.0.0.1:7412. */
   readonly url: string;
+  /** Ends the answers under way, with an error that says so. */
   close(): Promise<void>;
 }
 
-export interface CompletionServerDoors {
+export interface CompletionServerDoors extends Omit<CompletionDoors, 'stalledAfterMs' | 'stopping'> {
   readonly port: number;
-  readonly slot: ModelSlot;
   /** What `GET /health` tells beside the model. */
   readonly status: () => Readonly<Record<string, unknown>>;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly newId: (prefix: string) => string;
-  readonly log: Log;
+  readonly stalledAfterMs?: number;
 }
 
 const HOST = '127.0.0.1';
-/** OpenAI's default. */
-const DEFAULT_MAX_TOKENS = 16;
 /** Room for the longest prompt with every character escaped. */
 const MAX_BODY_BYTES = 512 * 1024;
 /** A page of a stranger must not reach this door by a name it lets resolve to 127.0.0.1. */
 const OWN_HOST = /^(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?$/;
+/** A program on this machine reads at once, or has stopped reading. */
+const STALLED_AFTER_MS = 30_000;
 
 /**
  * Serves completions in OpenAI's shape to clients on this machine alone.
  * @throws PORT_IN_USE
  */
 export async function startCompletionServer(doors: CompletionServerDoors): Promise<CompletionServer> {
-  const { slot, clock, log } = doors;
+  const { slot, log } = doors;
   const app = Fastify({ bodyLimit: MAX_BODY_BYTES, logger: false, forceCloseConnections: 'idle' });
   app.addHook('onRequest', async (request) => {
     if (!OWN_HOST.test(request.headers.host ?? ''))
@@ -65,36 +63,30 @@ export async function startCompletionServer(doors: CompletionServerDoors): Promi
     const data = model === null ? [] : [{ id: model, object: 'model', created: 0, owned_by: 'fleetlora' }];
     return { object: 'list', data };
   });
-  app.post('/v1/completions', async (request, reply): Promise<CompletionResponse> => {
-    const body = parseAs(CompletionRequest, request.body, 'completion request');
-    const gone = new AbortController();
-    reply.raw.on('close', () => gone.abort());
-    const answer = await slot.complete(
-      {
-        prompt: body.prompt,
-        maxTokens: body.max_tokens ?? DEFAULT_MAX_TOKENS,
-        temperature: body.temperature ?? 0,
-        seed: body.seed ?? doors.random.below(2 ** 32),
-        stop: typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []),
-      },
-      gone.signal,
-    );
+  const stopping = new AbortController();
+  const completions = {
+    ...doors,
+    stalledAfterMs: doors.stalledAfterMs ?? STALLED_AFTER_MS,
+    stopping: stopping.signal,
+  };
+  app.post('/v1/completions', (request, reply) =>
+    answerCompletion(completions, textForm, request.body, reply),
+  );
+  app.post('/v1/chat/completions', (request, reply) =>
+    answerCompletion(completions, chatForm, request.body, reply),
+  );
+
+  const closeUnused = trackUnused(app.server);
+  try {
+    const url = await app.listen({ host: HOST, port: doors.port });
     return {
-      id: doors.newId('cmpl'),
-      object: 'text_completion',
-      created: Math.floor(clock.nowMs() / 1000),
-      model: answer.model,
-      choices: [{ index: 0, text: answer.text, finish_reason: answer.finishReason }],
-      usage: {
-        prompt_tokens: answer.promptTokens,
-        completion_tokens: answer.completionTokens,
-        total_tokens: answer.promptTokens + answer.completionTokens,
+      url,
+      close() {
+        stopping.abort();
+        closeUnused();
+        return app.close();
       },
     };
-  });
-
-  try {
-    return { url: await app.listen({ host: HOST, port: doors.port }), close: () => app.close() };
   } catch (cause) {
     await app.close();
     if ((cause as NodeJS.ErrnoException).code === 'EADDRINUSE')
@@ -109,24 +101,25 @@ export async function startCompletionServer(doors: CompletionServerDoors): Promi
   }
 }
 
-const statusOfKind = { input: 400, notFound: 404, conflict: 409, unavailable: 503, bug: 500 } as const;
-
-/** OpenAI's error shape; of a bug the client learns nothing but that it happened. */
-function sendError(error: Error, reply: FastifyReply, log: Log): FastifyReply {
-  const status = statusOf(error);
-  if (status >= 500) log.error({ reason: messageOf(error), stack: error.stack }, 'a completion failed');
-  const hidden = status === 500;
-  return reply.status(status).send({
-    error: {
-      message: hidden ? 'the agent failed; its log says more' : messageOf(error),
-      type: status < 500 ? 'invalid_request_error' : 'server_error',
-      code: isCoded(error) && !hidden ? error.code : status < 500 ? 'BAD_REQUEST' : 'BUG',
-    },
+/**
+ * Clients open connections ahead of a request that may never come. Node.js does not count them as
+ * idle, so closing would wait a minute for each.
+ * @returns closes those that have not been used yet
+ */
+function trackUnused(server: Server): () => void {
+  const unused = new Set<Socket>();
+  server.on('connection', (socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
   });
+  server.on('request', ({ socket }) => unused.delete(socket));
+  return () => {
+    for (const socket of unused) socket.destroy();
+  };
 }
 
-function statusOf(error: Error): number {
-  if (isCoded(error)) return error.code === 'FORBIDDEN' ? 403 : statusOfKind[error.kind];
-  const { statusCode } = error as FastifyError;
-  return statusCode !== undefined && statusCode >= 400 && statusCode < 500 ? statusCode : 500;
+function sendError(error: Error, reply: FastifyReply, log: Log): FastifyReply {
+  const { status, body } = errorAnswer(error);
+  if (status >= 500) log.error({ reason: messageOf(error), stack: error.stack }, 'a completion failed');
+  return reply.status(status).send(body);
 }

@@ -2,13 +2,15 @@ import type { Decoder } from '@fleetlora/shared/engine';
 import { CodedError } from '@fleetlora/shared/errors';
 import type { FinishReason } from '@fleetlora/shared/protocol';
 import type { Random } from '@fleetlora/shared/random';
-import type { Tokenizer } from '@fleetlora/shared/text';
+import { type ChatTurn, createTextWriter, type Tokenizer } from '@fleetlora/shared/text';
 import { sampleToken } from './sample-token.js';
 
 /** What to complete; a JSON value. */
 export interface TextRequest {
-  readonly prompt: string;
-  readonly maxTokens: number;
+  /** A text, or a conversation that the model's chat template makes a text of. */
+  readonly prompt: string | readonly ChatTurn[];
+  /** Null: as many as the cache holds. */
+  readonly maxTokens: number | null;
   readonly temperature: number;
   readonly seed: number;
   readonly stop: readonly string[];
@@ -25,47 +27,68 @@ export interface Speaker {
   readonly decoder: Decoder;
   readonly tokenizer: Tokenizer;
   readonly stopIds: readonly number[];
+  /** The prompt of a conversation. @throws BAD_REQUEST */
+  readonly renderChat: (turns: readonly ChatTurn[]) => string;
+}
+
+/** Whoever waits for the text. */
+export interface TextListener {
+  /** Asked before every token; when it says true the answer so far is returned. */
+  readonly isCanceled: () => Promise<boolean>;
+  /**
+   * Told every piece of text that is final: put together, the pieces are the answer's text. The
+   * next token waits until it resolves.
+   */
+  readonly onPiece: (piece: string) => Promise<void>;
 }
 
 /**
  * Completes a prompt. The text ends before a stop token or stop string; both count as `stop`.
- * @param isCanceled asked before every token; when it says true the answer so far is returned
  * @throws BAD_REQUEST when the prompt is empty, or with `maxTokens` longer than the cache
  */
 export async function generateText(
-  { decoder, tokenizer, stopIds }: Speaker,
+  { decoder, tokenizer, stopIds, renderChat }: Speaker,
   request: TextRequest,
   random: Random,
-  isCanceled: () => Promise<boolean>,
+  listener: TextListener,
 ): Promise<TextAnswer> {
-  const promptIds = tokenizer.encode(request.prompt);
-  if (promptIds.length === 0) throw new CodedError('BAD_REQUEST', 'the prompt has no tokens');
-  if (promptIds.length + request.maxTokens > decoder.positions)
-    throw new CodedError(
-      'BAD_REQUEST',
-      `${promptIds.length} prompt tokens and max_tokens ${request.maxTokens} do not fit into ${decoder.positions} positions`,
-    );
-  const ids: number[] = [];
-  const answer = (text: string, finishReason: FinishReason): TextAnswer => ({
-    text,
-    finishReason,
-    promptTokens: promptIds.length,
-    completionTokens: ids.length,
-  });
+  const { prompt } = request;
+  const promptIds = tokenizer.encode(typeof prompt === 'string' ? prompt : renderChat(prompt));
+  const maxTokens = roomFor(promptIds.length, request.maxTokens, decoder.positions);
+  const writer = createTextWriter(tokenizer, request.stop);
+  let text = '';
+  const tell = async (piece: string): Promise<void> => {
+    if (piece === '') return;
+    text += piece;
+    await listener.onPiece(piece);
+  };
 
+  let completionTokens = 0;
+  let ended = false;
   decoder.reset();
   let logits = await decoder.prefill(promptIds);
-  while (!(await isCanceled())) {
+  while (!(await listener.isCanceled())) {
     const id = sampleToken(logits, request.temperature, random);
-    if (stopIds.includes(id)) return answer(tokenizer.decode(ids), 'stop');
-    ids.push(id);
-    if (request.stop.length > 0) {
-      const text = tokenizer.decode(ids);
-      const ends = request.stop.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-      if (ends.length > 0) return answer(text.slice(0, Math.min(...ends)), 'stop');
-    }
-    if (ids.length === request.maxTokens) break;
+    ended = stopIds.includes(id);
+    if (ended) break;
+    completionTokens++;
+    await tell(writer.push(id));
+    if (writer.stopped || completionTokens === maxTokens) break;
     logits = await decoder.step(id);
   }
-  return answer(tokenizer.decode(ids), 'length');
+  await tell(writer.flush());
+  const finishReason = ended || writer.stopped ? 'stop' : 'length';
+  return { text, finishReason, promptTokens: promptIds.length, completionTokens };
+}
+
+/** Tokens the answer may have. */
+function roomFor(promptTokens: number, maxTokens: number | null, positions: number): number {
+  if (promptTokens === 0) throw new CodedError('BAD_REQUEST', 'the prompt has no tokens');
+  const room = positions - promptTokens;
+  if (room < (maxTokens ?? 1))
+    throw new CodedError(
+      'BAD_REQUEST',
+      `${promptTokens} prompt tokens and ${maxTokens === null ? 'an answer' : `max_tokens ${maxTokens}`} do not fit into ${positions} positions`,
+    );
+  return maxTokens ?? room;
 }

@@ -2,13 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { generateGreedy, openDecoder } from '@fleetlora/shared/engine';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
-import { createNodeRuntime } from '@fleetlora/shared/node';
+import { createNodeRuntime, runInTime } from '@fleetlora/shared/node';
 import { createRandom } from '@fleetlora/shared/random';
-import { createTokenizer } from '@fleetlora/shared/text';
+import { chatSourceOf, createChatTemplate, createTokenizer } from '@fleetlora/shared/text';
 import { endWithParent, preferAsVictim } from '../child/index.js';
 import { openModel } from '../model/index.js';
-import { generateText, type Speaker } from './generate-text.js';
+import { generateText, type Speaker, type TextListener } from './generate-text.js';
 import type { FromModel, ModelSpec, ToModel } from './model-messages.js';
+import { createPieceWindow, type PieceWindow } from './piece-window.js';
 
 /**
  * Process of a served model: loads once, then answers one request after another until its parent
@@ -22,7 +23,13 @@ const VICTIM_SCORE = 500;
 /** Longest sequence served; the cache of the whole of a long-context model would not fit a board. */
 const MAX_POSITIONS = 4096;
 
+/** Pieces on their way to a client: enough to hide the way, few enough to stop with a slow reader. */
+const PIECES_UNDER_WAY = 16;
+/** A template renders a conversation in milliseconds; one that loops must not hold the model. */
+const RENDER_TIMEOUT_MS = 2000;
+
 const canceled = new Set<number>();
+let writing: { readonly id: number; readonly window: PieceWindow } | null = null;
 let speaker: Speaker | null = null;
 let last: Promise<void> = Promise.resolve();
 
@@ -35,14 +42,21 @@ async function load(spec: ModelSpec): Promise<void> {
       positions: Math.min(opened.shape.positions, MAX_POSITIONS),
     });
     const tokenizer = createTokenizer(JSON.parse(await readFile(spec.tokenizerFile, 'utf8')));
-    speaker = { decoder, tokenizer, stopIds: spec.stopIds };
+    const template = createChatTemplate(chatSourceOf(opened.baseMetadata));
+    speaker = {
+      decoder,
+      tokenizer,
+      stopIds: spec.stopIds,
+      renderChat: (turns) =>
+        runInTime(() => template.render(turns, Date.now()), RENDER_TIMEOUT_MS, 'the chat template'),
+    };
   } finally {
     await opened.close();
   }
   say({ kind: 'loaded' });
 }
 
-async function answer(message: Exclude<ToModel, { kind: 'load' | 'cancel' }>): Promise<void> {
+async function answer(message: Exclude<ToModel, { kind: 'load' | 'cancel' | 'taken' }>): Promise<void> {
   if (!speaker) throw new Error('a request came before the model was loaded');
   const { id } = message;
   if (message.kind === 'continue') {
@@ -52,13 +66,23 @@ async function answer(message: Exclude<ToModel, { kind: 'load' | 'cancel' }>): P
     say({ kind: 'continued', id, ids });
     return;
   }
-  const isCanceled = async (): Promise<boolean> => {
-    // A run resolves without a turn of the loop; without this a cancel would never be read.
-    await turnOfTheLoop();
-    return canceled.has(id);
+  const window = createPieceWindow(PIECES_UNDER_WAY);
+  writing = { id, window };
+  const listener: TextListener = {
+    async isCanceled() {
+      // A run resolves without a turn of the loop; without this a cancel would never be read.
+      await turnOfTheLoop();
+      return canceled.has(id);
+    },
+    async onPiece(text) {
+      if (!message.pieces) return;
+      say({ kind: 'piece', id, text });
+      await window.sent();
+    },
   };
+  if (canceled.has(id)) window.open();
   const random = createRandom(message.request.seed);
-  say({ kind: 'completed', id, answer: await generateText(speaker, message.request, random, isCanceled) });
+  say({ kind: 'completed', id, answer: await generateText(speaker, message.request, random, listener) });
 }
 
 function fail(id: number | null, error: unknown): void {
@@ -70,6 +94,11 @@ process.on('message', (value) => {
   const message = value as ToModel;
   if (message.kind === 'cancel') {
     canceled.add(message.id);
+    if (writing?.id === message.id) writing.window.open();
+    return;
+  }
+  if (message.kind === 'taken') {
+    if (writing?.id === message.id) writing.window.taken();
     return;
   }
   last = last.then(async () => {

@@ -16,7 +16,15 @@ export interface ModelSpec {
 /** From the agent to its model process. */
 export type ToModel =
   | { readonly kind: 'load'; readonly spec: ModelSpec }
-  | { readonly kind: 'complete'; readonly id: number; readonly request: TextRequest }
+  | {
+      readonly kind: 'complete';
+      readonly id: number;
+      readonly request: TextRequest;
+      /** The text is wanted piece by piece as well. */
+      readonly pieces: boolean;
+    }
+  /** A piece has been passed on; another may come. */
+  | { readonly kind: 'taken'; readonly id: number }
   | {
       readonly kind: 'continue';
       readonly id: number;
@@ -28,6 +36,7 @@ export type ToModel =
 /** From a model process to its agent. */
 export type FromModel =
   | { readonly kind: 'loaded' }
+  | { readonly kind: 'piece'; readonly id: number; readonly text: string }
   | { readonly kind: 'completed'; readonly id: number; readonly answer: TextAnswer }
   | { readonly kind: 'continued'; readonly id: number; readonly ids: readonly number[] }
   /** `id` null: the load failed. */
@@ -46,6 +55,8 @@ export function parseFromModel(value: unknown): FromModel {
       code: String(said.code),
       message: String(said.message).slice(0, 3000),
     };
+  if (said.kind === 'piece' && isCount(said.id) && typeof said.text === 'string')
+    return { kind: 'piece', id: said.id, text: said.text };
   if (said.kind === 'completed' && isCount(said.id))
     return { kind: 'completed', id: said.id, answer: parseAnswer(said.answer) };
   if (said.kind === 'continued' && isCount(said.id) && Array.isArray(said.ids) && said.ids.every(isCount))

@@ -9,11 +9,22 @@ export interface ModelProcess {
   /** False once the process ended, for whatever reason. */
   readonly alive: boolean;
   /** @throws BAD_REQUEST, BUSY when too many requests wait, CHILD_FAILED when the process dies */
-  complete(request: TextRequest, signal?: AbortSignal): Promise<TextAnswer>;
+  complete(request: TextRequest, follower?: PieceFollower): Promise<TextAnswer>;
   /** Greedy continuation in token ids. */
   continueGreedily(promptIds: readonly number[], maxTokens: number): Promise<readonly number[]>;
   /** Takes no new request, finishes the ones under way, ends. */
   close(): Promise<void>;
+}
+
+/** Whoever waits for a completion. */
+export interface PieceFollower {
+  /** Aborted, the rest is not generated any more. */
+  readonly signal?: AbortSignal;
+  /**
+   * Told every piece of the text in order, all of them before `complete` resolves. While it has not
+   * resolved, the model stops soon.
+   */
+  readonly onPiece?: (piece: string) => Promise<void>;
 }
 
 /** Requests that wait for one model; each may take a minute on a slow board. */
@@ -23,7 +34,9 @@ const ownEntry = new URL('./model-child.js', import.meta.url);
 interface Pending {
   readonly resolve: (message: FromModel) => void;
   readonly reject: (error: Error) => void;
+  readonly onPiece: (piece: string) => void;
 }
+const ignorePieces: Pending['onPiece'] = () => {};
 
 /**
  * Starts a process and loads the model into it.
@@ -46,14 +59,17 @@ export async function openModelProcess(
     if (pending.size === 0) onDrained?.();
     return waiter;
   };
-  const ask = (key: number | 'load', message: ToModel): Promise<FromModel> =>
+  const send = (message: ToModel): void => {
+    child.send(message, () => {
+      // A process that is gone is noticed by `close`.
+    });
+  };
+  const ask = (key: number | 'load', message: ToModel, onPiece = ignorePieces): Promise<FromModel> =>
     new Promise((resolve, reject) => {
       if (!alive)
         return reject(new CodedError('CHILD_FAILED', `the process of model ${spec.name} has ended`));
-      pending.set(key, { resolve, reject });
-      child.send(message, () => {
-        // A process that is gone is noticed by `close`.
-      });
+      pending.set(key, { resolve, reject, onPiece });
+      send(message);
     });
 
   child.on('message', (value) => {
@@ -65,7 +81,8 @@ export async function openModelProcess(
       child.kill('SIGKILL');
       return;
     }
-    if (said.kind === 'failed') settle(said.id ?? 'load')?.reject(codedError(said.code, said.message));
+    if (said.kind === 'piece') pending.get(said.id)?.onPiece(said.text);
+    else if (said.kind === 'failed') settle(said.id ?? 'load')?.reject(codedError(said.code, said.message));
     else settle(said.kind === 'loaded' ? 'load' : said.id)?.resolve(said);
   });
   child.on('error', () => {});
@@ -103,14 +120,21 @@ export async function openModelProcess(
     get alive() {
       return alive;
     },
-    async complete(request, signal) {
+    async complete(request, { signal, onPiece } = {}) {
       const id = admit();
-      const cancel = (): void => {
-        child.send({ kind: 'cancel', id } satisfies ToModel, () => {});
+      const cancel = (): void => send({ kind: 'cancel', id });
+      let told: Promise<void> = Promise.resolve();
+      const passOn = (piece: string): void => {
+        told = told.then(() => onPiece?.(piece)).then(() => send({ kind: 'taken', id }));
+        // Told below, once the model has stopped.
+        told.catch(cancel);
       };
-      signal?.addEventListener('abort', cancel, { once: true });
+      const asked = ask(id, { kind: 'complete', id, request, pieces: onPiece !== undefined }, passOn);
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener('abort', cancel, { once: true });
       try {
-        const said = await ask(id, { kind: 'complete', id, request });
+        const said = await asked;
+        await told;
         if (said.kind !== 'completed')
           throw new CodedError('BUG', `a completion was answered with ${said.kind}`);
         return said.answer;

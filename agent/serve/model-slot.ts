@@ -13,13 +13,19 @@ export interface SlotAnswer extends TextAnswer {
   readonly model: string;
 }
 
+/** A `PieceFollower` that is told which model speaks. */
+export interface SlotFollower {
+  readonly signal?: AbortSignal;
+  readonly onPiece?: (piece: string, model: string) => Promise<void>;
+}
+
 /**
  * The place of the one model that is served. With no release in it, the base alone answers, and
  * is loaded by the first request that wants it.
  */
 export interface ModelSlot {
   /** @throws NOTHING_INSTALLED when there is neither a release nor a base */
-  complete(request: TextRequest, signal?: AbortSignal): Promise<SlotAnswer>;
+  complete(request: TextRequest, follower?: SlotFollower): Promise<SlotAnswer>;
   /** Serves this model from now on; requests under way are finished by the old one. */
   switchTo(source: ModelSource, process: ModelProcess | null): void;
   /** Loads what is in the slot, if it is not loaded. */
@@ -93,12 +99,16 @@ export function createModelSlot(doors: ModelSlotDoors): ModelSlot {
     retiring.add(done);
   }
 
-  async function completeNow(request: TextRequest, signal?: AbortSignal): Promise<SlotAnswer> {
+  async function completeNow(
+    request: TextRequest,
+    { signal, onPiece }: SlotFollower = {},
+  ): Promise<SlotAnswer> {
     for (;;) {
       const place = await occupant();
       const process = await processOf(place);
       try {
-        return { ...(await process.complete(request, signal)), model: process.name };
+        const follower = { signal, onPiece: onPiece && ((piece: string) => onPiece(piece, process.name)) };
+        return { ...(await process.complete(request, follower)), model: process.name };
       } catch (error) {
         // Replaced between the look and the call: the next one is in the slot already.
         const replaced = isCoded(error, 'STATE_CONFLICT') && place !== release && place !== base;
@@ -108,7 +118,7 @@ export function createModelSlot(doors: ModelSlotDoors): ModelSlot {
   }
 
   return {
-    complete: (request, signal) => doors.activity.during(() => completeNow(request, signal)),
+    complete: (request, follower) => doors.activity.during(() => completeNow(request, follower)),
     switchTo(source, process) {
       const old = [release, base];
       release = { source, process: process && Promise.resolve(process) };

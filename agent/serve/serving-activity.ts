@@ -5,6 +5,8 @@ export interface ServingActivity {
   requestsInFlight(): number;
   /** Resolves when none is under way; rejects with the signal's reason. */
   whenIdle(signal?: AbortSignal): Promise<void>;
+  /** Calls the listener when a request begins or ends, before either goes on. */
+  onChange(listener: () => void): () => void;
   /** Runs `work` as one request. */
   during<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -13,6 +15,10 @@ export function createServingActivity(): ServingActivity {
   let started = 0;
   let inFlight = 0;
   const waiting = new Set<() => void>();
+  const listeners = new Set<() => void>();
+  const changed = (): void => {
+    for (const listener of [...listeners]) listener();
+  };
   return {
     startedRequests: () => started,
     requestsInFlight: () => inFlight,
@@ -31,13 +37,19 @@ export function createServingActivity(): ServingActivity {
       }
       signal?.throwIfAborted();
     },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     async during(work) {
       started++;
       inFlight++;
+      changed();
       try {
         return await work();
       } finally {
         inFlight--;
+        changed();
         if (inFlight === 0) for (const wake of [...waiting]) wake();
       }
     },

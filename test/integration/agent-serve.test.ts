@@ -22,9 +22,9 @@ import { createTestIds } from '../lib/test-ids.js';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
-async function openSpec(t: Test): Promise<ModelSpec> {
+async function openSpec(t: Test, options: Parameters<typeof layTinyModel>[0] = {}): Promise<ModelSpec> {
   const folder = await tempFolder(t);
-  const model = await layTinyModel();
+  const model = await layTinyModel(options);
   await writeFile(join(folder, 'base'), model.base);
   await writeFile(join(folder, 'tokenizer'), model.tokenizer);
   return {
@@ -163,7 +163,9 @@ t.test('requests that cannot be served', async (t) => {
   await refused({ prompt: 'a', max_tokens: 0 }, 400, 'MESSAGE_MALFORMED', '/max_tokens');
   await refused({ prompt: 'a', max_tokens: '5' }, 400, 'MESSAGE_MALFORMED', '/max_tokens');
   await refused({ prompt: 'a', temperature: 2.1 }, 400, 'MESSAGE_MALFORMED', '/temperature');
-  await refused({ prompt: 'a', stream: true }, 400, 'MESSAGE_MALFORMED', '/stream');
+  await refused({ prompt: 'a', stream: 'yes' }, 400, 'MESSAGE_MALFORMED', '/stream');
+  await refused({ prompt: 'a', stream_options: {} }, 400, 'BAD_REQUEST', 'stream_options');
+  await refused({ prompt: 'a', stop: 'b\ud83d' }, 400, 'BAD_REQUEST', 'half a character');
   await refused({ prompt: 'a', top_p: 0.5 }, 400, 'MESSAGE_MALFORMED');
   await refused('{"prompt":', 400, 'BAD_REQUEST');
   // 64 positions: a prompt of 48 bytes leaves 16, one of 49 does not.
@@ -174,6 +176,9 @@ t.test('requests that cannot be served', async (t) => {
   t.equal((await post({ prompt: 'a'.repeat(600_000) })).status, 413);
   t.equal((await post('prompt', 'text/csv')).status, 415);
   t.equal((await fetch(`${server.url}/v1/chat/completions`)).status, 404);
+  const early = await post({ prompt: 'a'.repeat(49), stream: true });
+  t.equal(early.status, 400, 'what is wrong before the first piece is told by a status');
+  t.match(await errorOf(early), { code: 'BAD_REQUEST', message: /49 prompt tokens/ });
 });
 
 t.test('a page that lets its own name resolve to this machine is refused', async (t) => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ChatTemplateSource } from '@fleetlora/shared/text';
 import {
   bufferSource,
   layBase,
@@ -26,9 +27,12 @@ export function digestOf(bytes: Uint8Array): string {
 }
 
 /** The two-layer model of tiny-llama.ts: 32 hidden, 8 FFN channels, 64 positions, rank 4. */
-export function layTinyModel(): Promise<LaidModel> {
+export function layTinyModel(
+  options: { readonly chat?: ChatTemplateSource; readonly positions?: number } = {},
+): Promise<LaidModel> {
   return lay({
-    config: tinyConfig,
+    config: { ...tinyConfig, max_position_embeddings: options.positions ?? 64 },
+    chat: options.chat ?? null,
     model: tinyModelFile(),
     tokenizer: new TextEncoder().encode(JSON.stringify(tinyTokenizer())),
     peftConfig: tinyPeftConfig(),
@@ -58,6 +62,7 @@ async function lay(model: {
   readonly peftConfig: object;
   readonly peft: Uint8Array;
   readonly channelOrder?: object;
+  readonly chat?: ChatTemplateSource | null;
 }): Promise<LaidModel> {
   const open = (bytes: Uint8Array) => readTensorFile(bufferSource(bytes));
   const tokenizerDigest = digestOf(model.tokenizer);
@@ -66,6 +71,7 @@ async function lay(model: {
     file: await open(model.model),
     sourceDigest: digestOf(model.model),
     tokenizerDigest,
+    chat: model.chat,
   });
   const baseDigest = digestOf(base);
   const adapter = await readPeftAdapter(

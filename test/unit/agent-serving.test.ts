@@ -1,5 +1,6 @@
 import {
   createModelSlot,
+  createPieceWindow,
   createServingActivity,
   generateText,
   type ModelProcess,
@@ -24,6 +25,8 @@ const request = (changes: Partial<TextRequest> = {}): TextRequest => ({
   ...changes,
 });
 const never = async () => false;
+const turn = () => new Promise(setImmediate);
+const joined = (turns: readonly { content: string }[]) => turns.map(({ content }) => content).join('\n');
 
 /** A decoder of 8 positions that says the given text, then the end token 0. */
 function createParrot(text: string): Decoder {
@@ -47,13 +50,18 @@ function createParrot(text: string): Decoder {
     close: async () => {},
   };
 }
-const complete = (text: string, changes: Partial<TextRequest> = {}, isCanceled = never) =>
-  generateText(
-    { decoder: createParrot(text), tokenizer, stopIds: [0] },
+const complete = async (text: string, changes: Partial<TextRequest> = {}, isCanceled = never) => {
+  const pieces: string[] = [];
+  const onPiece = async (piece: string) => void pieces.push(piece);
+  const answer = await generateText(
+    { decoder: createParrot(text), tokenizer, stopIds: [0], renderChat: joined },
     request(changes),
     createRandom(1),
-    isCanceled,
+    { isCanceled, onPiece },
   );
+  if (pieces.join('') !== answer.text) throw new Error(`pieces ${pieces} of text ${answer.text}`);
+  return answer;
+};
 
 t.test('a text ends at its end token, at max_tokens, or before a stop string', async (t) => {
   t.same(await complete('xyz'), { text: 'xyz', finishReason: 'stop', promptTokens: 2, completionTokens: 3 });
@@ -78,6 +86,52 @@ t.test('prompt and answer must fit [8 positions: 2 + 6, not 2 + 7]', async (t) =
     coded('BAD_REQUEST', '2 prompt tokens', 'max_tokens 7', '8 positions'),
   );
 });
+
+t.test('without max_tokens the answer may fill the cache [8 positions: 7 + 1, not 8]', async (t) => {
+  t.match(await complete('abcdefgh', { maxTokens: null }), { completionTokens: 6, finishReason: 'length' });
+  t.match(await complete('xyz', { prompt: '1234567', maxTokens: null }), { text: 'x' });
+  await t.rejects(
+    complete('x', { prompt: '12345678', maxTokens: null }),
+    coded('BAD_REQUEST', '8 prompt tokens and an answer', '8 positions'),
+  );
+});
+
+t.test('the prompt of a conversation is what the template makes of it', async (t) => {
+  const prompt = [
+    { role: 'user', content: 'ab' },
+    { role: 'assistant', content: 'c' },
+  ] as const;
+  t.match(await complete('x', { prompt }), { text: 'x', promptTokens: 4 }, '"ab\\nc"');
+});
+
+t.test(
+  'a writer waits for its reader at so many pieces [3], until one is taken or nobody reads',
+  async (t) => {
+    const window = createPieceWindow(3);
+    const state = (sent: Promise<void>) => {
+      let done = false;
+      void sent.then(() => {
+        done = true;
+      });
+      return () => done;
+    };
+    await window.sent();
+    await window.sent();
+    const third = state(window.sent());
+    await turn();
+    t.equal(third(), false, 'three are under way');
+    window.taken();
+    await turn();
+    t.equal(third(), true);
+    const fourth = state(window.sent());
+    await turn();
+    t.equal(fourth(), false);
+    window.open();
+    await turn();
+    t.equal(fourth(), true);
+    await window.sent();
+  },
+);
 
 t.test('a canceled completion stops at the next token', async (t) => {
   let asked = 0;
@@ -149,8 +203,6 @@ function createFakeProcess(name: string) {
 }
 type FakeProcess = ReturnType<typeof createFakeProcess>;
 const asProcess = (fake: FakeProcess): ModelProcess => fake as unknown as ModelProcess;
-const turn = () => new Promise(setImmediate);
-
 t.test('a request under way is finished by the old model, the next goes to the new one', async (t) => {
   const [old, fresh] = [createFakeProcess('old'), createFakeProcess('new')] as [FakeProcess, FakeProcess];
   const activity = createServingActivity();

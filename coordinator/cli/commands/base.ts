@@ -13,6 +13,12 @@ interface Options extends ConnectionOptions {
   readonly json?: boolean;
 }
 
+interface ImportOptions extends Options {
+  readonly chatTemplate: boolean;
+}
+
+const plainOptional = baseFiles.optional.filter((name) => name === 'generation_config.json');
+
 /** `fleetlora base import|list`. */
 export function addBase(program: Command, context: CliContext): void {
   const base = program
@@ -25,10 +31,12 @@ export function addBase(program: Command, context: CliContext): void {
     .summary('import a Hugging Face Llama folder')
     .description(
       'Uploads DIR/config.json, DIR/model.safetensors and DIR/tokenizer.json (LlamaForCausalLM; fp32,\n' +
-        'fp16 or bf16) and makes the one weight file from which every candidate is built.',
+        'fp16 or bf16) and makes the one weight file from which every candidate is built. A chat template\n' +
+        '(chat_template.jinja, or that of tokenizer_config.json) comes along for /v1/chat/completions.',
     )
     .argument('<dir>', 'Hugging Face model folder')
     .option('--name <name>', 'name of the base (the name of the folder)')
+    .option('--no-chat-template', 'leave the chat template out')
     .option('--json', 'print the base as JSON')
     .addHelpText(
       'after',
@@ -37,9 +45,10 @@ Examples:
   fleetlora base import ./models/tiny-llama-7m
   fleetlora base import ./SmolLM2-135M --name smol --json`,
     )
-    .action(async (dir: string, options: Options) => {
+    .action(async (dir: string, options: ImportOptions) => {
       const api = await connect(context, options);
-      const files = await uploadFolder(context, api, dir, baseFiles);
+      const wanted = options.chatTemplate ? baseFiles : { ...baseFiles, optional: plainOptional };
+      const files = await uploadFolder(context, api, dir, wanted);
       say(context, 'sorting FFN channels and writing the weight file');
       const body = { name: options.name ?? toName(basename(resolve(dir))), files };
       const imported = await api.call('importBase', { body });
