@@ -1,19 +1,24 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import { CodedError } from '@fleetlora/shared/errors';
+import { CodedError, isCoded } from '@fleetlora/shared/errors';
 import { limits } from '@fleetlora/shared/protocol';
 import { type FastifyBaseLogger, fastify, LogController } from 'fastify';
 import { type Access, checkAccess } from './access.js';
+import { addBackupRoutes } from './backup-routes.js';
 import { addDeviceRoutes } from './device-routes.js';
+import { type ApiDocument, describeApi, introduction, routeDocs, securitySchemes } from './docs/index.js';
 import { answerTo } from './errors.js';
 import { addFileRoutes } from './file-routes.js';
 import { addIdentityRoutes } from './identity-routes.js';
 import { addModelRoutes } from './model-routes.js';
+import { addPolicyRoutes } from './policy-routes.js';
 import type { ApiDomains } from './ports.js';
 import { addReleaseRoutes } from './release-routes.js';
+import { addRetentionRoutes } from './retention-routes.js';
 import type { ApiScope } from './route.js';
 import { addSearchRoutes } from './search-routes.js';
+import { gateByStore } from './store-gate.js';
 import { addTrainingRoutes } from './training-routes.js';
 
 declare module 'fastify' {
@@ -44,7 +49,9 @@ export async function createApiServer(options: {
   server.setSerializerCompiler(() => (value) => JSON.stringify(value));
   server.setErrorHandler((error, request, reply) => {
     const { status, body } = answerTo(error);
-    if (status >= 500) log.error({ err: error, method: request.method, url: request.url }, 'request failed');
+    // An outage of the store is told once, by the store.
+    if (status >= 500 && !isCoded(error, 'STORE_UNAVAILABLE'))
+      log.error({ err: error, method: request.method, url: request.url }, 'request failed');
     return reply.code(status).send(body);
   });
   server.setNotFoundHandler((request) => {
@@ -55,14 +62,25 @@ export async function createApiServer(options: {
   });
   await server.register(swagger, {
     openapi: {
-      info: { title: 'fleetlora coordinator', version },
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
-      security: [{ bearer: [] }],
+      // 3.1 takes JSON Schema as it is: 3.0 has no null and no const.
+      openapi: '3.1.0',
+      info: { title: 'fleetlora coordinator', version, description: introduction },
+      components: { securitySchemes },
     },
+    convertConstToEnum: false,
+    transformObject: (documents) =>
+      'openapiObject' in documents
+        ? describeApi(documents.openapiObject as ApiDocument, routeDocs)
+        : documents.swaggerObject,
   });
-  await server.register(swaggerUi, { routePrefix: '/docs' });
+  await server.register(swaggerUi, {
+    routePrefix: '/docs',
+    theme: { title: 'fleetlora API' },
+    uiConfig: { docExpansion: 'list', defaultModelsExpandDepth: -1, displayRequestDuration: true },
+  });
   server.get('/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs'));
   await server.register(async (scope) => {
+    gateByStore(scope, domains.store);
     for (const add of groups) add(scope.withTypeProvider<TypeBoxTypeProvider>(), domains);
   });
   return server;
@@ -71,9 +89,12 @@ export async function createApiServer(options: {
 const groups = [
   addIdentityRoutes,
   addDeviceRoutes,
+  addPolicyRoutes,
   addFileRoutes,
   addModelRoutes,
   addTrainingRoutes,
   addSearchRoutes,
   addReleaseRoutes,
+  addRetentionRoutes,
+  addBackupRoutes,
 ];

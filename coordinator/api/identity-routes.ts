@@ -17,12 +17,12 @@ export function addIdentityRoutes(api: ApiScope, { identity, health, urls }: Api
   const { enrolment, sessions, releaseKey } = identity;
   api.route({
     ...routeOf('health'),
-    schema: { summary: 'Whether the coordinator runs, and how', response: answers(Health) },
+    schema: { response: answers(Health) },
     handler: () => health(),
   });
   api.route({
     ...routeOf('createCode'),
-    schema: { summary: 'Make a one-use enrolment code', body: CodeCreate, response: creates(Code) },
+    schema: { body: CodeCreate, response: creates(Code) },
     handler: async ({ body }, reply) => {
       const code = await enrolment.createCode(body);
       return reply.code(201).send({ ...code, enrollUrl: urls().url });
@@ -30,7 +30,7 @@ export function addIdentityRoutes(api: ApiScope, { identity, health, urls }: Api
   });
   api.route({
     ...routeOf('enroll'),
-    schema: { summary: 'Enrol a device by a code and its key', body: Enroll, response: creates(Enrolled) },
+    schema: { body: Enroll, response: creates(Enrolled) },
     handler: async ({ body }, reply) => {
       const { id: deviceId, deviceClass } = await enrolment.enroll(body);
       const { mqttUrl } = urls();
@@ -39,13 +39,12 @@ export function addIdentityRoutes(api: ApiScope, { identity, health, urls }: Api
   });
   api.route({
     ...routeOf('challenge'),
-    schema: { summary: 'A nonce for a device to sign', body: ChallengeRequest, response: answers(Challenge) },
+    schema: { body: ChallengeRequest, response: answers(Challenge) },
     handler: async ({ body }) => sessions.challenge(body.deviceId),
   });
   api.route({
     ...routeOf('openSession'),
     schema: {
-      summary: 'A session token for a signed nonce',
       body: SessionRequest,
       response: answers(Session),
     },

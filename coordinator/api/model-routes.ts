@@ -1,24 +1,23 @@
 import { Adapter, AdapterImport, Base, BaseImport, Dataset, DatasetImport } from '@fleetlora/shared/protocol';
 import { Type } from 'typebox';
 import type { ApiDomains } from './ports.js';
-import { type ApiScope, answers, creates, routeOf } from './route.js';
+import { type ApiScope, answers, ByIdOrName, creates, routeOf } from './route.js';
 
 /** Bases, super-adapters and data sets, made of files that were uploaded before. */
 export function addModelRoutes(api: ApiScope, { catalog }: ApiDomains): void {
   api.route({
     ...routeOf('importBase'),
-    schema: { summary: 'Import a base model', body: BaseImport, response: creates(Base) },
+    schema: { body: BaseImport, response: creates(Base) },
     handler: async ({ body }, reply) => reply.code(201).send(await catalog.importBase(body)),
   });
   api.route({
     ...routeOf('listBases'),
-    schema: { summary: 'All base models', response: answers(Type.Array(Base)) },
+    schema: { response: answers(Type.Array(Base)) },
     handler: () => catalog.listBases(),
   });
   api.route({
     ...routeOf('importAdapter'),
     schema: {
-      summary: 'Import a PEFT LoRA as super-adapter',
       body: AdapterImport,
       response: creates(Adapter),
     },
@@ -26,17 +25,28 @@ export function addModelRoutes(api: ApiScope, { catalog }: ApiDomains): void {
   });
   api.route({
     ...routeOf('listAdapters'),
-    schema: { summary: 'All super-adapters', response: answers(Type.Array(Adapter)) },
+    schema: { response: answers(Type.Array(Adapter)) },
     handler: () => catalog.listAdapters(),
   });
   api.route({
     ...routeOf('importDataset'),
-    schema: { summary: 'Import a JSONL data set', body: DatasetImport, response: creates(Dataset) },
+    schema: {
+      body: DatasetImport,
+      response: creates(Dataset),
+    },
     handler: async ({ body }, reply) => reply.code(201).send(await catalog.importDataset(body)),
   });
   api.route({
     ...routeOf('listDatasets'),
-    schema: { summary: 'All data sets', response: answers(Type.Array(Dataset)) },
+    schema: { response: answers(Type.Array(Dataset)) },
     handler: () => catalog.listDatasets(),
+  });
+  api.route({
+    ...routeOf('showDataset'),
+    schema: {
+      params: ByIdOrName,
+      response: answers(Dataset),
+    },
+    handler: ({ params }) => catalog.findDataset(params.id),
   });
 }

@@ -1,4 +1,5 @@
 /** What the API serves: one interface for each domain behind it. */
+import type { Readable } from 'node:stream';
 import type { FileContentStore } from '@fleetlora/shared/node';
 import type {
   Front,
@@ -14,6 +15,7 @@ import type {
 import type { Fleet } from '../fleet/index.js';
 import type { Identity } from '../identity/index.js';
 import type { Catalog, Releases } from '../models/index.js';
+import type { RetentionKeeper } from '../retention/index.js';
 
 export interface SearchesApi {
   start(spec: SearchStart): Promise<Search>;
@@ -37,18 +39,39 @@ export interface RolloutsApi {
   show(id: string): Promise<Rollout>;
 }
 
+/** Whether what the domains remember can be read and written at present. */
+export type StoreState =
+  | { readonly available: true }
+  | { readonly available: false; readonly code: 'STORE_UNAVAILABLE' | 'DISK_FULL' };
+
 export interface ApiDomains {
+  readonly store: {
+    state(): StoreState;
+    /** Calls the listener at every change; returns how to stop that. */
+    onState(listener: (state: StoreState) => void): () => void;
+  };
   readonly identity: Identity;
-  readonly fleet: Pick<Fleet, 'listDevices' | 'showDevice'>;
+  readonly fleet: Pick<Fleet, 'listDevices' | 'showDevice' | 'setLabels' | 'policies'>;
   readonly files: FileContentStore;
   readonly catalog: Pick<
     Catalog,
-    'importBase' | 'listBases' | 'importAdapter' | 'listAdapters' | 'importDataset' | 'listDatasets'
+    | 'importBase'
+    | 'listBases'
+    | 'importAdapter'
+    | 'listAdapters'
+    | 'importDataset'
+    | 'listDatasets'
+    | 'findDataset'
   >;
   readonly trainings: TrainingsApi;
   readonly searches: SearchesApi;
   readonly releases: Pick<Releases, 'create' | 'list' | 'find'>;
   readonly rollouts: RolloutsApi;
+  readonly backups: {
+    /** A tar archive of everything; see the domain. */
+    open(): Promise<Readable>;
+  };
+  readonly retention: Pick<RetentionKeeper, 'show' | 'set' | 'collect'>;
   readonly health: () => Promise<Health>;
   /** Addresses under which devices reach the coordinator; known once it listens. */
   readonly urls: () => { readonly url: string; readonly mqttUrl: string };

@@ -8,7 +8,6 @@ export function addReleaseRoutes(api: ApiScope, { releases, rollouts }: ApiDomai
   api.route({
     ...routeOf('createRelease'),
     schema: {
-      summary: 'Package and sign a trial of a search',
       body: ReleaseCreate,
       response: creates(Release),
     },
@@ -16,27 +15,27 @@ export function addReleaseRoutes(api: ApiScope, { releases, rollouts }: ApiDomai
   });
   api.route({
     ...routeOf('listReleases'),
-    schema: { summary: 'All releases', response: answers(Type.Array(Release)) },
+    schema: { response: answers(Type.Array(Release)) },
     handler: () => releases.list(),
   });
   api.route({
     ...routeOf('showRelease'),
-    schema: { summary: 'One release, by id or name', params: ByIdOrName, response: answers(Release) },
+    schema: { params: ByIdOrName, response: answers(Release) },
     handler: ({ params }) => releases.find(params.id),
   });
   api.route({
     ...routeOf('startRollout'),
-    schema: { summary: 'Bring a release to devices', body: RolloutStart, response: creates(Rollout) },
+    schema: { body: RolloutStart, response: creates(Rollout) },
     handler: async ({ body }, reply) => reply.code(201).send(await rollouts.start(body)),
   });
   api.route({
     ...routeOf('listRollouts'),
-    schema: { summary: 'All rollouts', response: answers(Type.Array(Rollout)) },
+    schema: { response: answers(Type.Array(Rollout)) },
     handler: () => rollouts.list(),
   });
   api.route({
     ...routeOf('showRollout'),
-    schema: { summary: 'One rollout, device by device', params: ById, response: answers(Rollout) },
+    schema: { params: ById, response: answers(Rollout) },
     handler: ({ params }) => rollouts.show(params.id),
   });
 }

@@ -20,7 +20,7 @@ export type ApiScope = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
-/** Method, path and access of a route of the protocol's list. */
+/** Method, path and access of a route of the protocol's list. What is told of it stands in docs/. */
 export function routeOf(name: keyof typeof routes): {
   method: HTTPMethods;
   url: string;

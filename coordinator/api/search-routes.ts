@@ -6,32 +6,32 @@ import { type ApiScope, answers, ByIdOrName, creates, routeOf } from './route.js
 export function addSearchRoutes(api: ApiScope, { searches }: ApiDomains): void {
   api.route({
     ...routeOf('startSearch'),
-    schema: { summary: 'Start a search on a device class', body: SearchStart, response: creates(Search) },
+    schema: { body: SearchStart, response: creates(Search) },
     handler: async ({ body }, reply) => reply.code(201).send(await searches.start(body)),
   });
   api.route({
     ...routeOf('listSearches'),
-    schema: { summary: 'All searches', response: answers(Type.Array(Search)) },
+    schema: { response: answers(Type.Array(Search)) },
     handler: () => searches.list(),
   });
   api.route({
     ...routeOf('showSearch'),
-    schema: { summary: 'One search and its progress', params: ByIdOrName, response: answers(Search) },
+    schema: { params: ByIdOrName, response: answers(Search) },
     handler: ({ params }) => searches.show(params.id),
   });
   api.route({
     ...routeOf('listTrials'),
-    schema: { summary: 'Every trial of a search', params: ByIdOrName, response: answers(Type.Array(Trial)) },
+    schema: { params: ByIdOrName, response: answers(Type.Array(Trial)) },
     handler: ({ params }) => searches.trials(params.id),
   });
   api.route({
     ...routeOf('showFront'),
-    schema: { summary: 'The Pareto front and the baselines', params: ByIdOrName, response: answers(Front) },
+    schema: { params: ByIdOrName, response: answers(Front) },
     handler: ({ params }) => searches.front(params.id),
   });
   api.route({
     ...routeOf('stopSearch'),
-    schema: { summary: 'Stop a search', params: ByIdOrName, response: answers(Search) },
+    schema: { params: ByIdOrName, response: answers(Search) },
     handler: ({ params }) => searches.stop(params.id),
   });
 }

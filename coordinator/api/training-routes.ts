@@ -6,22 +6,22 @@ import { type ApiScope, answers, ByIdOrName, creates, routeOf } from './route.js
 export function addTrainingRoutes(api: ApiScope, { trainings }: ApiDomains): void {
   api.route({
     ...routeOf('startTraining'),
-    schema: { summary: 'Train a super-adapter', body: TrainingStart, response: creates(Training) },
+    schema: { body: TrainingStart, response: creates(Training) },
     handler: async ({ body }, reply) => reply.code(201).send(await trainings.start(body)),
   });
   api.route({
     ...routeOf('listTrainings'),
-    schema: { summary: 'All training runs', response: answers(Type.Array(Training)) },
+    schema: { response: answers(Type.Array(Training)) },
     handler: () => trainings.list(),
   });
   api.route({
     ...routeOf('showTraining'),
-    schema: { summary: 'One training run', params: ByIdOrName, response: answers(Training) },
+    schema: { params: ByIdOrName, response: answers(Training) },
     handler: ({ params }) => trainings.show(params.id),
   });
   api.route({
     ...routeOf('stopTraining'),
-    schema: { summary: 'Stop a training run', params: ByIdOrName, response: answers(Training) },
+    schema: { params: ByIdOrName, response: answers(Training) },
     handler: ({ params }) => trainings.stop(params.id),
   });
 }

@@ -8,7 +8,11 @@ import { enrollTestDevice } from '../lib/test-device.js';
 const open = ['health', 'enroll', 'challenge', 'openSession'];
 const paths = Object.entries(routes).map(([name, route]) => ({
   name,
-  route: route.replace(':id', 'dev_00000000000000000000000000').replace(':digest', 'a'.repeat(64)),
+  route: route
+    .replace(':id', 'dev_00000000000000000000000000')
+    .replace(':digest', 'a'.repeat(64))
+    .replace(':kind', 'class')
+    .replace(':name', 'pi5'),
 }));
 
 t.test('every route of the protocol wants a token, but for the open ones', async (t) => {
@@ -39,7 +43,7 @@ t.test('the documentation at /docs lists every route of the protocol', async (t)
   const { paths: documented } = (await response.json()) as { paths: Record<string, Record<string, unknown>> };
   for (const route of Object.values(routes)) {
     const [method, path] = route.split(' ') as [string, string];
-    const entry = documented[path.replace(/:(\w+)/, '{$1}')]?.[method.toLowerCase()];
+    const entry = documented[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()];
     t.match(entry, { summary: String }, route);
   }
   t.equal((await coordinator.request('GET /', { token: null })).status, 200, 'the start page leads there');
@@ -81,17 +85,22 @@ t.test('a JSON body may have 256 KiB', async (t) => {
   t.match(await outside.json(), { code: 'MESSAGE_TOO_LARGE' });
 });
 
-t.test('above 499 the client gets a generic sentence, the log the reason', async (t) => {
+t.test('above 499 the client gets a sentence by code, the log the reason', async (t) => {
   const logged: string[] = [];
   const failures: Record<string, Error> = {
     bug: new Error('column "secret" is missing in /home/someone/db'),
     unavailable: new CodedError('CHILD_FAILED', 'thread 7 of /home/someone ended'),
+    timeout: new CodedError('JOB_TIMED_OUT', 'job of /home/someone'),
+    other: new CodedError('RELEASE_UNHEALTHY', 'release of /home/someone'),
+    full: new CodedError('DISK_FULL', 'no space left on /home/someone'),
+    away: new CodedError('STORE_UNAVAILABLE', 'connect ECONNREFUSED 10.1.2.3'),
     conflict: new CodedError('STATE_CONFLICT', 'search "a" is over'),
   };
   let failure = '';
   const domains = {
     health: (): Promise<Health> => Promise.reject(failures[failure]),
     identity: {},
+    store: { state: () => ({ available: true }), onState: () => () => {} },
   } as unknown as ApiDomains;
   const ignore = (): void => {};
   const log = {
@@ -120,8 +129,28 @@ t.test('above 499 the client gets a generic sentence, the log the reason', async
   t.same(await ask('unavailable'), {
     statusCode: 503,
     code: 'CHILD_FAILED',
+    message: 'a process that works for the coordinator ended badly, its log says why; try again',
+  });
+  t.match(await ask('timeout'), { statusCode: 503, message: 'a device did not deliver in time; try again' });
+  t.match(await ask('other'), {
+    statusCode: 503,
     message: 'the coordinator cannot do this at present, try again later',
   });
+  t.same(await ask('full'), {
+    statusCode: 507,
+    code: 'DISK_FULL',
+    message: "the coordinator's disk is full; free space and try again",
+  });
+  t.same(await ask('away'), {
+    statusCode: 503,
+    code: 'STORE_UNAVAILABLE',
+    message: "the coordinator's database cannot be reached; try again when it is back",
+  });
   t.same(await ask('conflict'), { statusCode: 409, code: 'STATE_CONFLICT', message: 'search "a" is over' });
-  t.same(logged, [failures.bug?.message, failures.unavailable?.message], 'a refusal is no failure');
+  const { bug, unavailable, timeout, other, full } = failures;
+  t.same(
+    logged,
+    [bug, unavailable, timeout, other, full].map((error) => error?.message),
+    'a refusal is no failure, and an outage of the store is told by the store',
+  );
 });

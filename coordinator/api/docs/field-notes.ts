@@ -1,0 +1,131 @@
+import type {
+  AdapterImport,
+  BaseImport,
+  CodeCreate,
+  DatasetImport,
+  DevicePolicy,
+  Enroll,
+  MeasurePlan,
+  ReleaseCreate,
+  Retention,
+  RolloutStart,
+  SearchStart,
+  TrainingOptions,
+  TrainingStart,
+} from '@fleetlora/shared/protocol';
+
+/** A sentence for each field; one that is new does not compile without. */
+type NotesOf<T> = Readonly<Record<keyof T, string>>;
+
+const kept = 'Null keeps them for ever.';
+
+/** What the fields of request bodies mean, by the name of their schema. */
+export const fieldNotes = {
+  BaseImport: {
+    name: 'Name of the base, unique among the bases.',
+    files: 'Digests of uploads by file name of the Hugging Face folder.',
+  } satisfies NotesOf<BaseImport>,
+  AdapterImport: {
+    name: 'Name of the adapter, unique among the adapters.',
+    base: 'Id or name of the base it was trained on.',
+    files: 'Digests of uploads by file name of the PEFT folder.',
+    space: 'The choices a search has; when absent an eighth, half or all of the rank, and three FFN widths.',
+  } satisfies NotesOf<AdapterImport>,
+  DatasetImport: {
+    name: 'Name of the data set, unique among the data sets.',
+    files: 'Digests of uploads by split: `all` alone, or any of `train`, `validation` and `test`.',
+    format: 'Absent: CSV when the first line that is not blank is no JSON object.',
+    promptTemplate:
+      'Prompt of a row: `{column}` becomes the text of the column, `{column|words}` the same with `_` and `-` as spaces. Without it rows have "prompt" and "completion".',
+    completionTemplate: 'Completion of a row; " {label|words}" of the label column when absent.',
+    labelColumn: 'Column of the class: asks for a report on the classes, and splits are stratified by it.',
+    split: 'Makes splits of the file `all`: parts in percent that sum to 100, and a seed.',
+    task: 'What is asked of a row; `completion` when absent.',
+  } satisfies NotesOf<DatasetImport>,
+  TrainingStart: {
+    name: 'Name of the training and of the adapter it ends as.',
+    base: 'Id or name of the base.',
+    dataset: 'Id or name of the data; its split `train`, or all of one without splits.',
+    space: 'The sub-networks that shall work.',
+    options: 'What is left out has a default.',
+  } satisfies NotesOf<TrainingStart>,
+  TrainingOptions: {
+    steps: 'Optimiser steps.',
+    batchRows: 'Rows a step.',
+    learningRate: 'Peak of the cosine.',
+    warmupSteps: 'Steps of linear warm-up.',
+    weightDecay: 'Of AdamW.',
+    clipNorm: 'Largest gradient norm.',
+    sampling: 'Which sub-networks a step trains.',
+    randomSubnets: 'Random ones a step, beside the largest and the smallest with `sandwich`.',
+    maxTokens: 'Longer rows lose tokens at their start.',
+    seed: 'The same seed, data and options give the same adapter.',
+    checkpointEverySteps: 'Steps between checkpoints.',
+    threads: 'Processor threads.',
+  } satisfies NotesOf<TrainingOptions>,
+  CodeCreate: {
+    ttlSeconds: 'How long the code can be used; a day when absent.',
+    deviceClass: 'Class of the device; that of its processor when absent.',
+  } satisfies NotesOf<CodeCreate>,
+  Enroll: {
+    code: 'As it was made; case, spaces and dashes do not count.',
+    name: 'Name of the device; its host name when absent.',
+    publicKey: 'P-256, SPKI DER, base64.',
+    proof: 'ECDSA-SHA256 (IEEE P1363) over code and public key.',
+    facts: 'What the device is.',
+  } satisfies NotesOf<Enroll>,
+  DevicePolicy: {
+    hours:
+      'Ranges in the local time of the device, one of which must hold; "22:00-06:00" goes over midnight.',
+    mainsPower: 'Only on mains power.',
+    maxTemperatureC: 'Only up to this temperature.',
+    unmetered: 'Not on a metered network.',
+    quietSeconds: 'Only so long after the last request it served.',
+  } satisfies NotesOf<DevicePolicy>,
+  SearchStart: {
+    name: 'Name of the search, unique among the searches.',
+    adapter: 'Id or name of the super-adapter.',
+    dataset: 'Id or name of the data it is scored on.',
+    deviceClass: 'Class of the devices that measure.',
+    strategy: 'How candidates are proposed.',
+    quality: 'What to keep high (accuracy) or low (loss).',
+    costs: 'What to keep low.',
+    trials: 'Distinct candidates to measure.',
+    seed: 'Of the proposals and of the choice of rows.',
+    scoreRows: 'Rows of the cheap score.',
+    finalRows: 'Held-out rows on which the front is scored again.',
+    finalPoints: 'Points of the front that are scored again, baselines not counted.',
+    space: "The choices; the adapter's own when absent.",
+    require: 'Limits for the chosen point: "accuracy>=max-1.0", "peakBytes<=200MB", "decodeMs<=3".',
+    plan: 'How candidates are measured.',
+    maxTokens: 'Longer rows lose tokens at their start.',
+    ahead: 'Jobs a device holds or awaits at once; 1 when absent.',
+  } satisfies NotesOf<SearchStart>,
+  MeasurePlan: {
+    promptTokens: 'Prompt length of the time to first token.',
+    kvTokens: 'Cache length of the time per output token.',
+    prefillRepeats: 'Samples of the time to first token.',
+    decodeRepeats: 'Samples of the time per output token.',
+    threads: 'Threads of the device.',
+  } satisfies NotesOf<MeasurePlan>,
+  ReleaseCreate: {
+    name: 'Name of the release, unique among the releases.',
+    search: 'Id or name of the search.',
+    trial: 'Id, number or label of the trial; the chosen point when absent.',
+    goldenPrompts: 'Prompts whose answers devices must give before they serve; rows of the data when absent.',
+  } satisfies NotesOf<ReleaseCreate>,
+  RolloutStart: {
+    release: 'Id or name of the release.',
+    deviceClass: 'All devices of this class.',
+    devices: 'Ids or names of devices.',
+  } satisfies NotesOf<RolloutStart>,
+  Retention: {
+    samplesDays: `Raw samples of ended searches; percentiles stay. ${kept}`,
+    searchesDays: `Ended searches with trials and jobs, but for those a release names. ${kept}`,
+    checkpointsDays: `Checkpoints of trainings that stopped or failed. ${kept}`,
+    artifactsDays: `Stored files that no record names. ${kept}`,
+    artifactsBytes:
+      'Above so many bytes of stored files, unnamed ones go before their time; null is no limit.',
+    automatic: 'Deletes once a day by itself.',
+  } satisfies NotesOf<Retention>,
+} as const;
