@@ -1,12 +1,17 @@
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '@fleetlora/shared/clock';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
-import { createFileContentStore, createNodeRuntime } from '@fleetlora/shared/node';
-import type { Birth, MeasureJob, ReleaseManifest } from '@fleetlora/shared/protocol';
+import {
+  createFileContentStore,
+  createNodeRuntime,
+  createPatience,
+  sweepParts,
+} from '@fleetlora/shared/node';
+import type { Birth, Conditions, MeasureJob, PolicySet, ReleaseManifest } from '@fleetlora/shared/protocol';
 import { createRandom } from '@fleetlora/shared/random';
 import { ulid } from 'ulid';
-import { type Artifacts, createArtifacts } from './artifacts/index.js';
+import { type Artifacts, createArtifacts, createContentKeeper } from './artifacts/index.js';
 import { createTurns } from './child/index.js';
 import { type AgentConfig, agentVersion } from './config.js';
 import { lockFolder, openDataFolder, sweepScratch, writeJsonFile } from './folder/index.js';
@@ -21,6 +26,7 @@ import {
   expandPackageFile,
   type InstalledRelease,
   type InstallRecord,
+  listNeededContent,
   openInstallStore,
   verifyManifest,
 } from './install/index.js';
@@ -28,6 +34,14 @@ import { openLink, openOutbox } from './link/index.js';
 import type { Log } from './log.js';
 import { createJobRunner, measureCandidate } from './measure/index.js';
 import { findBaseSource, releaseSource } from './model-sources.js';
+import {
+  createSystemSensors,
+  openPolicyWatch,
+  readPolicyFile,
+  type Sensors,
+  underPolicy,
+  writePolicyFile,
+} from './policy/index.js';
 import {
   createModelSlot,
   createServingActivity,
@@ -56,6 +70,17 @@ export interface AgentStatus {
   readonly droppedMessages: number;
   readonly installed: { readonly releaseId: string; readonly name: string; readonly number: number } | null;
   readonly installingReleaseId: string | null;
+  /** What waits for space on this device's disk, or null. */
+  readonly waitingForSpace: string | null;
+  /** Whether it may measure now, and why not. */
+  readonly conditions: Conditions;
+  readonly policies: readonly PolicySet[];
+}
+
+/** What a test may put in the place of the real thing. */
+export interface AgentSubstitutes {
+  readonly sensors?: Sensors;
+  readonly checkPoliciesEveryMs?: number;
 }
 
 /** Largest file that is read as a manifest: its text, escaped, and the signature around it. */
@@ -66,7 +91,11 @@ const MAX_MANIFEST_BYTES = 2 * 1024 * 1024;
  * installed, and keeps the line to the coordinator.
  * @throws STATE_CONFLICT when the folder is not enrolled, FOLDER_IN_USE, PORT_IN_USE
  */
-export async function startAgent(config: AgentConfig, log: Log): Promise<RunningAgent> {
+export async function startAgent(
+  config: AgentConfig,
+  log: Log,
+  substitutes: AgentSubstitutes = {},
+): Promise<RunningAgent> {
   const folder = await openDataFolder(config.dataFolder);
   const record = await readDeviceRecord(folder);
   if (!record)
@@ -86,15 +115,42 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
     const key = await loadOrCreateDeviceKey(folder.keyFile);
     const session = createSessionKeeper({ ...record, key });
     const store = await createFileContentStore(folder.content);
-    const artifacts = createArtifacts({ url: record.url, session, store, partialFolder: folder.partial });
+    const patience = createPatience({
+      onWait: ({ code, message }) => log.error({ code }, `${message}; waiting for space`),
+      onGoOn: () => log.info({}, 'nothing waits for space any more'),
+    });
+    undo.push(async () => patience.close());
+    const keeper = createContentKeeper({
+      store,
+      partialFolder: folder.partial,
+      limitBytes: config.contentLimitBytes ?? null,
+      needed: async () => [
+        ...(await listNeededContent(store, installs.record)),
+        ...runner.heldDigests(),
+        ...artifacts.underWay(),
+      ],
+      clock,
+      onDeleted: ({ digest, bytes }) => log.info({ digest, bytes }, 'content that nothing needs was deleted'),
+    });
+    const artifacts = createArtifacts({
+      url: record.url,
+      session,
+      store,
+      partialFolder: folder.partial,
+      keeper,
+      patience,
+    });
     const outbox = await openOutbox({
       folder: folder.outbox,
       newId,
+      patience,
+      onWaiting: () => link.flush(),
       onUnreadable: (path, error) =>
         log.error({ path, reason: messageOf(error) }, 'an outbox file cannot be read'),
     });
-    const installs = await openInstallStore(folder.installFile);
+    const installs = await openInstallStore(folder.installFile, patience);
     const turns = createTurns();
+    const takeTurn = <T>(work: () => Promise<T>): Promise<T> => turns.take(() => keeper.during(work));
     const activity = createServingActivity();
 
     const sources = { store, artifacts, threads: config.serveThreads };
@@ -119,14 +175,26 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
 
     const runner = createJobRunner({
       measure: (job, signal) =>
-        turns.take(async () => {
-          await fetchForJob(artifacts, job, signal);
-          if (installs.record.baseDigest !== job.baseDigest)
-            await installs.change({ baseDigest: job.baseDigest });
+        takeTurn(async () => {
           const files = { folder: store.folder, base: job.baseDigest, adapter: job.adapterDigest };
           const scratch = join(folder.scratch, job.jobId);
-          const outcome = await measureCandidate({ ...job, ...files, scratch, signal }, { clock, activity });
-          log.info({ jobId: job.jobId, outcome: outcome.outcome }, 'a candidate was measured');
+          const onKilled = (step: string, killer: string): void =>
+            log.warn({ jobId: job.jobId, step, killer }, 'a measuring process was killed; it is run again');
+          const outcome = await underPolicy(policy, signal, {
+            async fetch(signal) {
+              await fetchForJob(artifacts, job, signal);
+              if (installs.record.baseDigest !== job.baseDigest)
+                await installs.change({ baseDigest: job.baseDigest });
+            },
+            measure(signal) {
+              const measureOnce = () =>
+                measureCandidate({ ...job, ...files, scratch, signal }, { clock, activity, onKilled });
+              return patience.run(measureOnce, signal);
+            },
+          });
+          if (outcome.outcome === 'postponed')
+            log.info({ jobId: job.jobId, reason: outcome.reason }, 'a job was postponed');
+          else log.info({ jobId: job.jobId, outcome: outcome.outcome }, 'a candidate was measured');
           return outcome;
         }),
       deliver: (result) => link.send('result', result),
@@ -138,7 +206,8 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
       fetch: (digest, signal) => artifacts.ensure(digest, { signal }),
       readManifest: async (digest) =>
         verifyManifest(await readManifestText(store.pathOf(digest)), record.releaseKey),
-      expand: (manifest, signal) => expandPackageFile(expansionOf(manifest, store.folder), signal),
+      expand: (manifest, signal) =>
+        patience.run(() => expandPackageFile(expansionOf(manifest, store.folder), signal), signal),
       load: (release) => releaseSource(sources, release).open(),
       serve: (release, loaded) => {
         slot.switchTo(releaseSource(sources, release), loaded);
@@ -151,7 +220,7 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
         log.info({ ...report }, `release ${report.releaseId}: ${report.state}`);
         await link.send('report', report);
       },
-      exclusively: (work) => turns.take(work),
+      exclusively: takeTurn,
       onError: (error) => log.error({ reason: messageOf(error) }, 'an installation ended without a report'),
     });
 
@@ -163,11 +232,24 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
       ].slice(-MAX_HELD),
       installedReleaseId: installs.record.installed?.releaseId ?? null,
       serveUrl: server.url,
+      conditions: policy.conditions(),
     });
 
     const { installed } = installs.record;
     if (installed) serveInstalled(installed);
 
+    // Nothing waits between this and the link, which it speaks through.
+    const policy = await openPolicyWatch({
+      order: await readPolicyFile(folder.policyFile),
+      sensors: substitutes.sensors ?? createSystemSensors(clock),
+      activity,
+      clock,
+      keep: (order) => writePolicyFile(folder.policyFile, order),
+      tell: (conditions) => link.tell(conditions),
+      log,
+      checkEveryMs: substitutes.checkPoliciesEveryMs,
+    });
+    undo.push(policy.stop);
     const link = openLink({
       deviceId: record.deviceId,
       mqttUrl: record.mqttUrl,
@@ -179,15 +261,29 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
         job: (job) => runner.submit(job),
         cancel: ({ jobId }) => runner.cancel(jobId),
         desired: (desired) => installer.want(desired),
-        policy: () => {},
+        policy: (order) => policy.obey(order),
       },
       newId,
       clock,
       random,
       log,
     });
-    undo.push(link.stop, installer.stop, runner.stop);
+    // Told first, then no longer patient: so a wait that ends now is no failed job or installation.
+    const endWork = async (): Promise<void> => {
+      const ending = [runner.stop(), installer.stop()];
+      patience.close();
+      await Promise.all(ending);
+    };
+    undo.push(link.stop, endWork);
     installer.resume();
+    const tidyUp = (): void => {
+      keeper
+        .makeRoom(0)
+        .catch((error: unknown) => log.error({ reason: messageOf(error) }, 'old content was not deleted'));
+    };
+    tidyUp();
+    const tidying = setInterval(tidyUp, TIDY_EVERY_MS);
+    undo.push(async () => clearInterval(tidying));
 
     await writeJsonFile(folder.endpointFile, { url: server.url, pid: process.pid });
     undo.push(() => rm(folder.endpointFile, { force: true }));
@@ -213,7 +309,10 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
         runningJobId: runner.runningJobId(),
         waitingMessages: outbox.entries().length,
         droppedMessages,
+        waitingForSpace: patience.waitingWith()?.message ?? null,
         ...releasesOf(installs.record),
+        conditions: policy.conditions(),
+        policies: policy.order().policies,
       };
     }
 
@@ -225,6 +324,8 @@ export async function startAgent(config: AgentConfig, log: Log): Promise<Running
   }
 }
 
+/** How often content that nobody used for long is looked for. */
+const TIDY_EVERY_MS = 6 * 3_600_000;
 /** Most ids a birth may hold. */
 const MAX_HELD = 256;
 
@@ -270,10 +371,4 @@ function releasesOf(record: InstallRecord): Pick<AgentStatus, 'installed' | 'ins
     },
     installingReleaseId: record.desired?.releaseId ?? null,
   };
-}
-
-/** Removes what a killed process was writing into the content store. */
-async function sweepParts(folder: string): Promise<void> {
-  for (const name of await readdir(folder))
-    if (name.endsWith('.part')) await rm(join(folder, name), { force: true });
 }

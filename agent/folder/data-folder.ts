@@ -1,7 +1,7 @@
-import { chmod, mkdir, readFile, rm } from 'node:fs/promises';
+import { chmod, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@fleetlora/shared/errors';
-import { writeFileDurably } from '@fleetlora/shared/node';
+import { makeFolder, writeFileDurably } from '@fleetlora/shared/node';
 
 /** Where the agent keeps what; every path is absolute. */
 export interface DataFolder {
@@ -14,6 +14,8 @@ export interface DataFolder {
   readonly sessionFile: string;
   /** Installed and wanted release. */
   readonly installFile: string;
+  /** When this device may measure, as the coordinator last told. */
+  readonly policyFile: string;
   /** Where a running agent serves; gone after a clean stop. */
   readonly endpointFile: string;
   readonly lock: string;
@@ -32,10 +34,10 @@ export interface DataFolder {
  */
 export async function openDataFolder(root: string): Promise<DataFolder> {
   const folder = describeDataFolder(root);
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  await makeFolder(root);
   await chmod(root, 0o700);
   for (const part of [folder.lock, folder.content, folder.partial, folder.scratch, folder.outbox])
-    await mkdir(part, { recursive: true, mode: 0o700 });
+    await makeFolder(part);
   return folder;
 }
 
@@ -47,6 +49,7 @@ export function describeDataFolder(root: string): DataFolder {
     deviceFile: join(root, 'device.json'),
     sessionFile: join(root, 'session.json'),
     installFile: join(root, 'install.json'),
+    policyFile: join(root, 'policy.json'),
     endpointFile: join(root, 'endpoint.json'),
     lock: join(root, 'lock'),
     content: join(root, 'content'),
@@ -59,7 +62,7 @@ export function describeDataFolder(root: string): DataFolder {
 /** Removes what a killed measurement left. Call it as the holder of the folder's lock. */
 export async function sweepScratch(folder: DataFolder): Promise<void> {
   await rm(folder.scratch, { recursive: true, force: true });
-  await mkdir(folder.scratch, { recursive: true, mode: 0o700 });
+  await makeFolder(folder.scratch);
 }
 
 /**

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@fleetlora/shared/errors';
+import { orDiskFull } from '@fleetlora/shared/node';
 
 /** A held folder. */
 export interface FolderLock {
@@ -26,7 +27,7 @@ const LOCK_NAME = /^holder\.(\d{1,9})$/;
  * stays and the lower one gives up. Nothing has to be cleaned up after kill -9, because a dead
  * process (or a reused process id, told by its start time) holds nothing.
  *
- * @throws FOLDER_IN_USE naming the process that holds the folder
+ * @throws FOLDER_IN_USE naming the process that holds the folder, DISK_FULL
  */
 export async function lockFolder(lockFolderPath: string): Promise<FolderLock> {
   const draft = join(lockFolderPath, `draft.${randomUUID()}`);
@@ -35,8 +36,10 @@ export async function lockFolder(lockFolderPath: string): Promise<FolderLock> {
     started: await startTimeOf(process.pid),
     bootId: await readBootId(),
   };
-  await writeFile(draft, JSON.stringify(mine), { mode: 0o600 });
   try {
+    await orDiskFull({ path: draft, what: 'the lock' }, () =>
+      writeFile(draft, JSON.stringify(mine), { mode: 0o600 }),
+    );
     for (;;) {
       const before = await holdersIn(lockFolderPath, mine.bootId);
       const living = before.find(({ alive }) => alive);

@@ -56,10 +56,14 @@ export async function postJson(baseUrl: string, path: string, body: unknown): Pr
   return value;
 }
 
-/** The coordinator's error as ours. Unknown codes become one that is (not) worth a retry. */
+/**
+ * The coordinator's error as ours. Unknown codes become one that is (not) worth a retry. A full disk
+ * or an unreachable database over there is, for a device, a coordinator that is away: DISK_FULL is
+ * said of the device's own disk alone.
+ */
 export function refusalOf(target: string, status: number, value: unknown): CodedError {
   const { code, message } = (value ?? {}) as { code?: unknown; message?: unknown };
-  const known = typeof code === 'string' && code in errorTable && code !== 'BUG';
+  const known = status < 500 && typeof code === 'string' && code in errorTable && code !== 'BUG';
   const fallback: ErrorCode =
     status === 401
       ? 'UNAUTHENTICATED'

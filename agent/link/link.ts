@@ -2,6 +2,7 @@ import type { Clock } from '@fleetlora/shared/clock';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import {
   type Birth,
+  type Conditions,
   decodeMessage,
   downFilter,
   encodeMessage,
@@ -21,8 +22,12 @@ import { nextSessionNumber } from './session-number.js';
 
 /** The agent's line to its coordinator. */
 export interface Link {
-  /** Keeps a message until the coordinator has it. Resolves when it is safe on disk. */
+  /** Keeps a message until the coordinator has it. Resolves when it is safe: on disk, or over there. */
   send<K extends OutboxKind>(kind: K, body: MessageBody<K>): Promise<void>;
+  /** Sends what the outbox holds and was not sent yet. */
+  flush(): void;
+  /** Says what holds at the moment; without a connection it is lost, and the next birth says it. */
+  tell(conditions: Conditions): void;
   /** Says again what this device is, when something of it changed. */
   announce(): void;
   state(): LinkState;
@@ -128,9 +133,13 @@ export function openLink(settings: LinkSettings): Link {
   function acknowledge({ ids }: MessageBody<'ack'>): void {
     for (const id of ids) {
       sentAtMs.delete(id);
-      outbox.acknowledge(id).catch((error: unknown) => {
-        log.error({ id, reason: messageOf(error) }, 'an acknowledged message could not be removed');
-      });
+      const entry = outbox.entries().find((waiting) => waiting.id === id);
+      const jobId = entry?.kind === 'result' ? entry.body.jobId : null;
+      outbox.acknowledge(id).then(
+        (wasHere) => wasHere && log.debug({ id, jobId }, 'the coordinator has a message of ours'),
+        (error: unknown) =>
+          log.error({ id, reason: messageOf(error) }, 'an acknowledged message could not be removed'),
+      );
     }
     pump();
   }
@@ -219,6 +228,19 @@ export function openLink(settings: LinkSettings): Link {
     async send(kind, body) {
       await outbox.add(kind, body);
       pump();
+    },
+    flush: pump,
+    tell(conditions) {
+      if (!live) return;
+      const { connection, session } = live;
+      const payload = encodeMessage('conditions', {
+        id: settings.newId('msg'),
+        session,
+        body: conditions,
+      });
+      connection
+        .publish(upTopic(deviceId, 'conditions'), payload, { retain: false })
+        .catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'the conditions were not sent'));
     },
     announce() {
       sayBirth().catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'the birth was not sent'));

@@ -1,9 +1,9 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '@fleetlora/shared/clock';
-import { isCoded, messageOf } from '@fleetlora/shared/errors';
+import { CodedError, isCoded, messageOf } from '@fleetlora/shared/errors';
 import { readModelShape } from '@fleetlora/shared/graph';
-import { openFileSource } from '@fleetlora/shared/node';
+import { asDiskFull, isDiskFull, makeFolder, openFileSource } from '@fleetlora/shared/node';
 import {
   type Measurement,
   type MeasurePlan,
@@ -17,7 +17,9 @@ import { type ChildOutcome, runChild } from '../child/index.js';
 import { type ModelFiles, placeBeside } from '../model/index.js';
 import { checkGenomeFits, positionsOf } from './check-candidate.js';
 import { explainChild, type Verdict } from './explain-child.js';
+import { type Killer, type OomKills, readOomKills } from './oom-kills.js';
 import { prepareMerged } from './prepare-merged.js';
+import { type PassOutcome, runPass } from './run-pass.js';
 import { watchAnonymous } from './watch-anonymous.js';
 
 /** What the children of both passes are told; a JSON value. */
@@ -59,6 +61,9 @@ export interface MeasureDoors {
   readonly clock: Clock;
   readonly activity: ServingActivity;
   readonly entries?: Partial<ChildEntries>;
+  readonly readOomKills?: () => Promise<OomKills>;
+  /** Told of a child that was killed from outside: its pass is taken again. */
+  readonly onKilled?: (step: string, killer: Killer) => void;
 }
 
 export interface ChildEntries {
@@ -80,8 +85,10 @@ const TIMING_TRIES = 2;
  * Measures one candidate on this device: merged ones are built first, then timed, then weighed,
  * each in a process of its own, one after the other.
  *
- * How it ends is a value: `infeasible` when a process crashed, was killed, or found no memory;
+ * How it ends is a value: `infeasible` when a process crashed, found no memory, or was killed for it;
  * `rejected` when candidate and files do not fit together; `failed` for everything else.
+ * @throws DISK_FULL when the scratch folder finds no space: it says nothing of the candidate, and
+ *   the measurement can be begun again when there is some
  */
 export async function measureCandidate(job: CandidateJob, doors: MeasureDoors): Promise<MeasureOutcome> {
   const entries = { ...ownEntries, ...doors.entries };
@@ -89,27 +96,32 @@ export async function measureCandidate(job: CandidateJob, doors: MeasureDoors): 
   const leftMs = (): number => Math.max(1, deadlineMs - doors.clock.monotonicMs());
   try {
     const { genome, vocab, positions, unmergedBytes } = await inspect(job);
-    const run = <T>(work: ChildOutcome<T>, step: string) =>
+    const run = <T>(work: PassOutcome<T>, step: string) =>
       work.kind === 'answered' ? work.answer : explainChild(work, step, job.timeoutMs);
+    const taken = <T>(step: string, pass: () => Promise<ChildOutcome<T>>) =>
+      runPass(pass, {
+        readOomKills: doors.readOomKills ?? readOomKills,
+        onKilled: (killer) => doors.onKilled?.(step, killer),
+      });
 
-    await mkdir(job.scratch, { recursive: true, mode: 0o700 });
+    await makeFolder(job.scratch);
     let files: ModelFiles = { folder: job.folder, base: job.base, overlay: job.adapter, genome: job.genome };
     let shippedBytes = unmergedBytes;
     if (genome.form === 'merged') {
-      const prepared = run(
-        await prepareMerged(
-          {
-            baseFile: join(job.folder, job.base),
-            adapterFile: join(job.folder, job.adapter),
-            genome: job.genome,
-            baseDigest: job.baseDigest,
-            adapterDigest: job.adapterDigest,
-            expandedFile: join(job.scratch, 'expanded'),
-          },
-          { entry: entries.preparation, timeoutMs: leftMs(), signal: job.signal },
-        ),
-        'merging',
+      const request = {
+        baseFile: join(job.folder, job.base),
+        adapterFile: join(job.folder, job.adapter),
+        genome: job.genome,
+        baseDigest: job.baseDigest,
+        adapterDigest: job.adapterDigest,
+        expandedFile: join(job.scratch, 'expanded'),
+      };
+      const preparing = await taken('merging', () =>
+        prepareMerged(request, { entry: entries.preparation, timeoutMs: leftMs(), signal: job.signal }),
       );
+      if (preparing.kind === 'threw' && preparing.code === 'DISK_FULL')
+        throw new CodedError('DISK_FULL', preparing.message);
+      const prepared = run(preparing, 'merging');
       if ('outcome' in prepared) return prepared;
       shippedBytes = prepared.shippedBytes;
       await placeBeside(join(job.folder, job.base), join(job.scratch, 'base'));
@@ -117,13 +129,16 @@ export async function measureCandidate(job: CandidateJob, doors: MeasureDoors): 
     }
 
     const request: PassRequest = { files, plan: job.plan, positions, vocab };
-    const timed = run(await timeUndisturbed(request, job, doors, entries.timing, leftMs), 'timing');
+    const timing = await taken('timing', () => timeUndisturbed(request, job, doors, entries.timing, leftMs));
+    const timed = run(timing, 'timing');
     if ('outcome' in timed) return timed;
-    const weighed = run(await weigh(request, job, entries.memory, leftMs()), 'weighing');
+    const weighing = await taken('weighing', () => weigh(request, job, entries.memory, leftMs()));
+    const weighed = run(weighing, 'weighing');
     if ('outcome' in weighed) return weighed;
     return { outcome: 'measured', measurement: { plan: job.plan, ...timed, ...weighed, shippedBytes } };
   } catch (error) {
     if (job.signal?.aborted) return { outcome: 'canceled', reason: 'canceled' };
+    if (isDiskFull(error)) throw await asDiskFull(error, { path: job.scratch });
     const fits = !(isCoded(error) && error.kind === 'input');
     return { outcome: fits ? 'failed' : 'rejected', reason: messageOf(error) };
   } finally {

@@ -19,6 +19,8 @@ export interface BenchResult {
   /** Set when the bench could not run for lack of data: nothing is proven, nothing has failed. */
   readonly skipped?: string;
   readonly figures: Readonly<Record<string, FigureValue>>;
+  /** What reads best side by side. */
+  readonly table?: { readonly columns: readonly string[]; readonly rows: readonly (readonly string[])[] };
   /** Empty for a bench that only measures. */
   readonly checks: readonly Check[];
 }

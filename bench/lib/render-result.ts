@@ -2,8 +2,12 @@ import type { BenchResult, FigureValue } from './bench.js';
 
 /** Figures and checks as plain tables for people. */
 export function renderResult(result: BenchResult): string {
+  const figures = Object.entries(result.figures);
+  const plain = figures.filter(([, value]) => !isTable(value));
   const sections = [
-    renderRows(Object.entries(result.figures).flatMap(([name, value]) => figureLines(name, value))),
+    renderRows(plain.flatMap(([name, value]) => figureLines(name, value))),
+    ...figures.flatMap(([, value]) => (isTable(value) ? [renderTable(value)] : [])),
+    ...(result.table ? [renderRows([result.table.columns, ...result.table.rows])] : []),
     renderRows(
       result.checks.map(({ name, found, wanted, passed }) => [
         passed ? 'ok' : 'FAILED',
@@ -16,7 +20,25 @@ export function renderResult(result: BenchResult): string {
   return sections.filter((section) => section !== '').join('\n\n');
 }
 
-/** One row for a plain value; lists of objects get one row an entry. */
+type TableRow = { readonly [name: string]: FigureValue };
+
+/** Two or more objects of the same fields. */
+function isTable(value: FigureValue): value is readonly TableRow[] {
+  if (!Array.isArray(value) || value.length < 2) return false;
+  const fields = value.map((row) =>
+    typeof row === 'object' && row !== null && !Array.isArray(row) ? Object.keys(row).join(' ') : '',
+  );
+  return fields[0] !== '' && fields.every((names) => names === fields[0]);
+}
+
+/** A heading, then one row an entry; camelCase names become words. */
+function renderTable(rows: readonly TableRow[]): string {
+  const names = Object.keys(rows[0] ?? {});
+  const heading = names.map((name) => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
+  return renderRows([heading, ...rows.map((row) => names.map((name) => inWords(row[name] as FigureValue)))]);
+}
+
+/** One row for a plain value; a list gets one row an entry. */
 function figureLines(name: string, value: FigureValue): string[][] {
   if (Array.isArray(value)) return value.map((entry, index) => [index === 0 ? name : '', inWords(entry)]);
   return [[name, inWords(value)]];

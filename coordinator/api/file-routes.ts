@@ -1,12 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
+import type { IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { CodedError } from '@fleetlora/shared/errors';
-import type { FileContentStore } from '@fleetlora/shared/node';
-import { Digest, limits, type Upload, Upload as UploadSchema } from '@fleetlora/shared/protocol';
+import { type FileContentStore, orDiskFull, requireSpace } from '@fleetlora/shared/node';
+import {
+  Digest,
+  limits,
+  type Upload,
+  Upload as UploadSchema,
+  uploadLengthHeader,
+} from '@fleetlora/shared/protocol';
 import { Type } from 'typebox';
 import { parseRange } from './byte-range.js';
 import type { ApiDomains } from './ports.js';
@@ -18,7 +24,6 @@ export function addFileRoutes(api: ApiScope, { files, incomingFolder }: ApiDomai
   api.route({
     ...routeOf('upload'),
     schema: {
-      summary: 'Store a file (application/octet-stream) under its SHA-256',
       consumes: ['application/octet-stream'],
       response: creates(UploadSchema),
     },
@@ -28,7 +33,11 @@ export function addFileRoutes(api: ApiScope, { files, incomingFolder }: ApiDomai
           'BAD_REQUEST',
           `upload of type ${headers['content-type'] ?? 'unknown'}, wanted application/octet-stream`,
         );
-      return reply.code(201).send(await receiveUpload(body, files, incomingFolder, limits.uploadBytes));
+      const upload = await receiveUpload(body, files, incomingFolder, {
+        bytesAtMost: limits.uploadBytes,
+        announcedBytes: announcedBytes(headers),
+      });
+      return reply.code(201).send(upload);
     },
   });
 
@@ -36,7 +45,6 @@ export function addFileRoutes(api: ApiScope, { files, incomingFolder }: ApiDomai
   api.route({
     ...routeOf('artifact'),
     schema: {
-      summary: 'A stored file by digest, whole or from a byte on (Range)',
       params: Type.Object({ digest: Digest }),
     },
     handler: async ({ params: { digest }, headers }, reply) => {
@@ -74,34 +82,67 @@ export function addFileRoutes(api: ApiScope, { files, incomingFolder }: ApiDomai
   });
 }
 
+export interface UploadLimits {
+  readonly bytesAtMost: number;
+  /** Length of the whole as its sender told it; undefined when it did not. */
+  readonly announcedBytes?: number;
+}
+
 /**
  * Streams an upload into the content store. Until it is whole it lies in the incoming folder, so
- * a broken upload leaves nothing behind.
- * @throws MESSAGE_TOO_LARGE above `bytesAtMost`
+ * a broken upload leaves nothing behind. One that says that it will not fit is not begun with: it
+ * must not take the last free byte from the database.
+ *
+ * A refused upload is read to its end and forgotten: a sender that is still writing when its
+ * connection is torn down sees a reset and not the answer.
+ * @throws MESSAGE_TOO_LARGE above `bytesAtMost`, DISK_FULL
  */
 export async function receiveUpload(
   body: Readable,
   files: FileContentStore,
   incomingFolder: string,
-  bytesAtMost: number,
+  { bytesAtMost, announcedBytes }: UploadLimits,
 ): Promise<Upload> {
   const path = join(incomingFolder, randomUUID());
-  let bytes = 0;
-  async function* counted(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of source) {
-      bytes += chunk.length;
-      if (bytes > bytesAtMost)
-        throw new CodedError('MESSAGE_TOO_LARGE', `upload of more than ${bytesAtMost} bytes`);
-      yield chunk;
-    }
-  }
+  const write = { path, what: 'the upload', neededBytes: announcedBytes };
   try {
-    await pipeline(body, counted, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
-    const digest = await files.putFile(path);
-    return { digest, bytes };
+    if (announcedBytes !== undefined) await requireSpace({ ...write, neededBytes: announcedBytes });
+    return await orDiskFull(write, async () => {
+      const bytes = await writeBody(body, path, bytesAtMost);
+      return { digest: await files.putFile(path), bytes };
+    });
+  } catch (error) {
+    body.on('error', () => {}).resume();
+    throw error;
   } finally {
     await rm(path, { force: true });
   }
+}
+
+/** Writes a stream to a new file, and leaves the stream open when that fails. @returns its length */
+async function writeBody(body: Readable, path: string, bytesAtMost: number): Promise<number> {
+  const file: FileHandle = await open(path, 'wx', 0o600);
+  try {
+    let bytes = 0;
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > bytesAtMost)
+        throw new CodedError('MESSAGE_TOO_LARGE', `upload of more than ${bytesAtMost} bytes`);
+      await file.appendFile(chunk);
+    }
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * The length that a request tells beforehand. A stream of unknown framing cannot have a
+ * Content-Length, but its sender may know the length all the same.
+ */
+function announcedBytes(headers: IncomingHttpHeaders): number | undefined {
+  const text = headers['content-length'] ?? headers[uploadLengthHeader];
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 function isStream(body: unknown): body is Readable {

@@ -14,11 +14,17 @@ import type {
   DatasetImport,
   Device,
   Front,
+  GarbageCollect,
+  GarbageReport,
   Health,
+  Labels,
+  PolicySet,
   Release,
   ReleaseCreate,
+  Retention,
   Rollout,
   RolloutStart,
+  ScopedPolicy,
   Search,
   SearchStart,
   Training,
@@ -26,7 +32,7 @@ import type {
   Trial,
   Upload,
 } from '@fleetlora/shared/protocol';
-import { routes } from '@fleetlora/shared/protocol';
+import { routes, uploadLengthHeader } from '@fleetlora/shared/protocol';
 
 /** What goes into and comes out of every route a person uses. */
 interface Exchanges {
@@ -37,6 +43,7 @@ interface Exchanges {
   listAdapters: { body: undefined; answer: Adapter[] };
   importDataset: { body: DatasetImport; answer: Dataset };
   listDatasets: { body: undefined; answer: Dataset[] };
+  showDataset: { body: undefined; answer: Dataset };
   startTraining: { body: TrainingStart; answer: Training };
   listTrainings: { body: undefined; answer: Training[] };
   showTraining: { body: undefined; answer: Training };
@@ -44,6 +51,10 @@ interface Exchanges {
   createCode: { body: CodeCreate; answer: Code };
   listDevices: { body: undefined; answer: Device[] };
   showDevice: { body: undefined; answer: Device };
+  setLabels: { body: Labels; answer: Device };
+  listPolicies: { body: undefined; answer: ScopedPolicy[] };
+  setPolicy: { body: PolicySet; answer: ScopedPolicy };
+  removePolicy: { body: undefined; answer: ScopedPolicy };
   startSearch: { body: SearchStart; answer: Search };
   listSearches: { body: undefined; answer: Search[] };
   showSearch: { body: undefined; answer: Search };
@@ -56,6 +67,9 @@ interface Exchanges {
   startRollout: { body: RolloutStart; answer: Rollout };
   listRollouts: { body: undefined; answer: Rollout[] };
   showRollout: { body: undefined; answer: Rollout };
+  showRetention: { body: undefined; answer: Retention };
+  setRetention: { body: Retention; answer: Retention };
+  collectGarbage: { body: GarbageCollect; answer: GarbageReport };
 }
 export type RouteName = keyof Exchanges;
 
@@ -68,12 +82,16 @@ export interface ApiClient {
    */
   call<R extends RouteName>(
     route: R,
-    request?: { id?: string; body?: Exchanges[R]['body'] },
+    request?: { id?: string; params?: Readonly<Record<string, string>>; body?: Exchanges[R]['body'] },
   ): Promise<Exchanges[R]['answer']>;
-  /** Sends a stream of bytes to the content store. */
-  upload(chunks: AsyncIterable<Uint8Array>): Promise<Upload>;
+  /** Sends a stream of `bytes` bytes to the content store. */
+  upload(chunks: AsyncIterable<Uint8Array>, bytes: number): Promise<Upload>;
+  /** The first `bytes` bytes of a stored blob (fewer when it is shorter) as text. */
+  readStart(digest: string, bytes: number): Promise<string>;
   /** Writes a stored blob to `path`, beside it first and renamed when complete. */
   download(digest: string, path: string): Promise<void>;
+  /** Sends the coordinator's backup, chunk by chunk. @throws COORDINATOR_UNREACHABLE when it breaks off */
+  backup(): AsyncGenerator<Uint8Array>;
 }
 
 /** A client of the coordinator at `url`. */
@@ -86,11 +104,14 @@ export function createApiClient(options: {
 
   async function request(
     route: keyof typeof routes,
-    id: string | undefined,
+    /** What stands for the parameter of its path, or for each of them by name. */
+    id: string | Readonly<Record<string, string>> | undefined,
     init: RequestInit,
   ): Promise<Response> {
     const [method, template] = routes[route].split(' ') as [string, string];
-    const path = template.replace(/:(id|digest)/, encodeURIComponent(id ?? ''));
+    const path = template.replace(/:([a-z]+)/g, (_, name: string) =>
+      encodeURIComponent((typeof id === 'object' ? id[name] : id) ?? ''),
+    );
     let response: Response;
     try {
       const headers = { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...init.headers };
@@ -110,21 +131,25 @@ export function createApiClient(options: {
   return {
     url,
     token,
-    async call(route, { id, body } = {}) {
+    async call(route, { id, params, body } = {}) {
       const init: RequestInit =
         body === undefined
           ? {}
           : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-      const response = await request(route, id, init);
+      const response = await request(route, params ?? id, init);
       return (await response.json()) as Exchanges[typeof route]['answer'];
     },
-    async upload(chunks) {
+    async upload(chunks, bytes) {
       const init: RequestInit & { duplex: 'half' } = {
         body: Readable.toWeb(Readable.from(chunks)) as ReadableStream<Uint8Array>,
         duplex: 'half',
-        headers: { 'content-type': 'application/octet-stream' },
+        headers: { 'content-type': 'application/octet-stream', [uploadLengthHeader]: String(bytes) },
       };
       return (await (await request('upload', undefined, init)).json()) as Upload;
+    },
+    async readStart(digest, bytes) {
+      const response = await request('artifact', digest, { headers: { range: `bytes=0-${bytes - 1}` } });
+      return response.text();
     },
     async download(digest, path) {
       const { body } = await request('artifact', digest, {});
@@ -138,6 +163,20 @@ export function createApiClient(options: {
         await rename(partial, path);
       } finally {
         await rm(partial, { force: true });
+      }
+    },
+    async *backup() {
+      const { body } = await request('backup', undefined, {});
+      let bytes = 0;
+      try {
+        for await (const chunk of body ?? []) {
+          bytes += chunk.length;
+          yield chunk;
+        }
+      } catch (cause) {
+        signal.throwIfAborted();
+        const reason = `the backup broke off after ${bytes} bytes; the coordinator's log says why`;
+        throw new CodedError('COORDINATOR_UNREACHABLE', reason, { cause });
       }
     },
   };

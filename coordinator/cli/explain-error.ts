@@ -8,8 +8,13 @@ const advice: Partial<Record<ErrorCode, string>> = {
   PORT_IN_USE: 'stop what listens there, or choose another port (--port, --mqtt-port; 0 takes any free one)',
   FOLDER_IN_USE: 'another coordinator runs on this folder; stop it or choose another with --data',
   ADAPTER_OTHER_BASE: 'name the base that the adapter was trained on with --base',
-  DATA_LINE: 'every line is a JSON object with the texts "prompt" and "completion"',
+  DATA_LINE:
+    'mend that line or leave it out; without templates every row has the texts "prompt" and "completion"',
+  DATA_COLUMN: 'name columns of the file with --prompt-template, --completion-template and --label-column',
+  SCORER_INVALID:
+    'try the pattern or the module on a few answers first; `fleetlora dataset import --help` says what it gets',
   SPACE_INVALID: 'a space is a preset name or a JSON file; README.md shows one',
+  TOKENIZER: 'a chat template that is at fault can be left out with --no-chat-template',
   UNSUPPORTED_ARCHITECTURE: 'this release imports LlamaForCausalLM folders',
   DEVICE_OFFLINE: '`fleetlora devices` shows who is connected',
   NODE_TOO_OLD: 'install a current Node.js from https://nodejs.org',

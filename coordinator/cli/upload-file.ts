@@ -37,7 +37,7 @@ export async function uploadFile(context: CliContext, api: ApiClient, path: stri
     }
   }
   try {
-    const { digest } = await api.upload(counted());
+    const { digest } = await api.upload(counted(), bytes);
     progress?.finish();
     return digest;
   } finally {
@@ -66,7 +66,7 @@ export async function uploadFolder(
 /** What makes a base, and a PEFT adapter. */
 export const baseFiles = {
   required: ['config.json', 'model.safetensors', 'tokenizer.json'],
-  optional: ['generation_config.json'],
+  optional: ['generation_config.json', 'tokenizer_config.json', 'chat_template.jinja'],
 } as const;
 export const adapterFiles = {
   required: ['adapter_config.json', 'adapter_model.safetensors'],

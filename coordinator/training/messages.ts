@@ -19,9 +19,14 @@ export type ToTrainingChild =
     }
   | { readonly kind: 'stop' };
 
-/** What the training process answers. `stopped` means that a checkpoint was left. */
+/**
+ * What the training process answers. `stopped` means that a checkpoint was left; `waiting`, that
+ * there is no space for what it has to write, until `goesOn`.
+ */
 export type FromTrainingChild =
   | { readonly kind: 'progress'; readonly progress: TrainingProgress }
   | { readonly kind: 'finished' }
+  | { readonly kind: 'waiting'; readonly reason: string }
+  | { readonly kind: 'goesOn' }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string };

@@ -1,10 +1,18 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
-import type { Adapter, Base, Dataset, Training, TrainingStart } from '@fleetlora/shared/protocol';
+import { createPatience, makeFolder, type Patience } from '@fleetlora/shared/node';
+import type {
+  Adapter,
+  Base,
+  Dataset,
+  DatasetSplit,
+  Training,
+  TrainingStart,
+} from '@fleetlora/shared/protocol';
 import { bindSearchSpace, parseSearchSpace, type SearchSpaceFile } from '@fleetlora/shared/space';
 import type { FromTrainingChild, ToTrainingChild } from './messages.js';
 import type { TrainingRecord, TrainingRepository } from './ports.js';
@@ -14,6 +22,8 @@ import { defaultTrainingOptions } from './training-options.js';
 export interface TrainingCatalog {
   findBase(idOrName: string): Promise<Base>;
   findDataset(idOrName: string): Promise<Dataset>;
+  /** The split to learn from. @throws BAD_REQUEST when there is none */
+  splitFor(dataset: Dataset, use: 'train'): DatasetSplit;
   listAdapters(): Promise<Adapter[]>;
   registerAdapter(
     name: string,
@@ -25,7 +35,7 @@ export interface TrainingCatalog {
 
 /** Training runs, each in a process of its own; `show` and `stop` take an id or a name. */
 export interface Trainer {
-  /** @throws NOT_FOUND, ALREADY_EXISTS, SPACE_INVALID */
+  /** @throws NOT_FOUND, ALREADY_EXISTS, SPACE_INVALID, BAD_REQUEST (no split to train on), DISK_FULL */
   start(request: TrainingStart): Promise<Training>;
   list(): Promise<Training[]>;
   show(idOrName: string): Promise<Training>;
@@ -47,9 +57,14 @@ export interface TrainerOptions {
   readonly newId: (prefix: string) => string;
   /** Told of what could not be stored; the run goes on or is taken up at the next start. */
   readonly onError: (trainingId: string, error: unknown) => void;
+  /** Told why a run waits for space on the disk, and null once it goes on. */
+  readonly onWait?: (trainingId: string, reason: string | null) => void;
 }
 
-/** A process that dies this often takes its run down with it: more would only burn power. */
+/**
+ * A process that dies this often without getting further takes its run down with it: more would
+ * only burn power.
+ */
 const MAX_RESTARTS = 3;
 
 /**
@@ -60,6 +75,22 @@ export function createTrainer(options: TrainerOptions): Trainer {
   const { catalog, repository, clock } = options;
   const live = new Map<string, { record: TrainingRecord; child: ChildProcess }>();
   let closing = false;
+  /** Ends with the trainer. */
+  const patiences = new Set<Patience>();
+
+  /** Does work of a run again and again while the disk is full. */
+  const patiently = async <T>(trainingId: string, work: () => Promise<T>): Promise<T> => {
+    const patience = createPatience({
+      onWait: ({ message }) => options.onWait?.(trainingId, message),
+      onGoOn: () => options.onWait?.(trainingId, null),
+    });
+    patiences.add(patience);
+    try {
+      return await patience.run(work);
+    } finally {
+      patiences.delete(patience);
+    }
+  };
 
   const find = async (idOrName: string): Promise<TrainingRecord> => {
     const stored = await repository.findTraining(idOrName);
@@ -75,9 +106,9 @@ export function createTrainer(options: TrainerOptions): Trainer {
   const finish = async (record: TrainingRecord, resultPath: string): Promise<void> => {
     // A crash after the adapter was recorded and before the run was: the adapter is found by name.
     const known = (await catalog.listAdapters()).find((adapter) => adapter.name === record.name);
-    const adapter =
-      known ??
-      (await catalog.registerAdapter(record.name, record.baseId, await readFile(resultPath), record.space));
+    const register = async (): Promise<Adapter> =>
+      catalog.registerAdapter(record.name, record.baseId, await readFile(resultPath), record.space);
+    const adapter = known ?? (await patiently(record.id, register));
     await end(record, { state: 'finished', step: record.options.steps, adapterId: adapter.id });
     await rm(join(options.trainingFolder, record.id), { recursive: true, force: true });
   };
@@ -86,7 +117,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
     const base = await catalog.findBase(record.baseId);
     const dataset = await catalog.findDataset(record.datasetId);
     const folder = join(options.trainingFolder, record.id);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await patiently(record.id, () => makeFolder(folder));
     const resultPath = join(folder, 'adapter.safetensors');
     const child = fork(fileURLToPath(new URL('./training-child.js', import.meta.url)), {
       serialization: 'advanced',
@@ -96,7 +127,10 @@ export function createTrainer(options: TrainerOptions): Trainer {
     const settle = (work: Promise<void>): void => {
       ended = true;
       work
-        .catch((error: unknown) => end(record, { state: 'failed', error: messageOf(error) }))
+        // A run whose last write was waiting when the trainer was closed is for `resume`.
+        .catch((error: unknown) =>
+          closing ? undefined : end(record, { state: 'failed', error: messageOf(error) }),
+        )
         .catch((error: unknown) => options.onError(record.id, error));
     };
     child.on('message', (message: FromTrainingChild) => {
@@ -107,20 +141,26 @@ export function createTrainer(options: TrainerOptions): Trainer {
         live.set(record.id, { record: next, child });
         if (step % record.options.checkpointEverySteps === 0)
           repository.updateTraining(next).catch((error: unknown) => options.onError(record.id, error));
-      } else if (message.kind === 'finished') settle(finish(current, resultPath));
+      } else if (message.kind === 'waiting') options.onWait?.(record.id, message.reason);
+      else if (message.kind === 'goesOn') options.onWait?.(record.id, null);
+      else if (message.kind === 'finished') settle(finish(current, resultPath));
       else if (message.kind === 'stopped') settle(end(current, { state: 'stopped' }));
       else settle(end(current, { state: 'failed', error: `${message.code}: ${message.message}` }));
     });
     child.once('exit', (code, signal) => {
       if (ended || closing) return;
       const current = live.get(record.id)?.record ?? record;
-      // Killed, by the kernel for memory or by a person: its checkpoint tells where to go on.
-      if (signal !== null && restarts < MAX_RESTARTS) {
-        settle(launch(current, restarts + 1));
+      // Killed, by the kernel for memory or by a person: its checkpoint tells where to go on. A
+      // long run may meet that many times; only deaths on the spot are counted.
+      const inVain = current.step > record.step ? 0 : restarts;
+      if (signal !== null && inVain < MAX_RESTARTS) {
+        settle(launch(current, inVain + 1));
         return;
       }
       const how =
-        signal === null ? `ended with code ${code}` : `was killed by ${signal} ${restarts + 1} times`;
+        signal === null
+          ? `ended with code ${code}`
+          : `was killed by ${signal} ${inVain + 1} times at step ${current.step}`;
       settle(end(current, { state: 'failed', error: `training process ${how}; its last checkpoint stays` }));
     });
     const start: ToTrainingChild = {
@@ -128,7 +168,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
       contentFolder: options.contentFolder,
       baseDigest: base.digest,
       tokenizerDigest: base.tokenizerDigest,
-      datasetDigest: dataset.digest,
+      datasetDigest: catalog.splitFor(dataset, 'train').digest,
       space: record.space,
       options: record.options,
       checkpointPath: join(folder, 'checkpoint.safetensors'),
@@ -141,6 +181,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
     async start(request) {
       const base = await catalog.findBase(request.base);
       const dataset = await catalog.findDataset(request.dataset);
+      catalog.splitFor(dataset, 'train');
       const space = parseSearchSpace(request.space);
       bindSearchSpace(space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
       if ((await catalog.listAdapters()).some((adapter) => adapter.name === request.name))
@@ -161,7 +202,13 @@ export function createTrainer(options: TrainerOptions): Trainer {
         error: null,
         createdAtMs: clock.nowMs(),
       };
-      await repository.insertTraining(record);
+      const folder = join(options.trainingFolder, record.id);
+      // Before anything is recorded: a full disk is an answer now and no run that nobody works on.
+      await makeFolder(folder);
+      await repository.insertTraining(record).catch(async (error: unknown) => {
+        await rm(folder, { recursive: true, force: true });
+        throw error;
+      });
       await launch(record);
       return toTraining(record);
     },
@@ -185,6 +232,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
     },
     async close() {
       closing = true;
+      for (const patience of patiences) patience.close();
       await Promise.all(
         [...live.values()].map(({ child }) => {
           const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));

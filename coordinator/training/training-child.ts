@@ -1,13 +1,17 @@
 /** Entry of a training process: one run, then it ends. It also ends when its coordinator does. */
 import { access, readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
+import { dirname } from 'node:path';
 import { systemClock } from '@fleetlora/shared/clock';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { readModelShape } from '@fleetlora/shared/graph';
 import {
   createFileContentStore,
   createNodeRuntime,
+  createPatience,
+  isDiskFull,
   openFileSource,
+  sweepParts,
   writeFileDurably,
 } from '@fleetlora/shared/node';
 import { bindSearchSpace } from '@fleetlora/shared/space';
@@ -27,10 +31,17 @@ const tell = (message: FromTrainingChild): void => {
   if (process.connected) process.send?.(message);
 };
 
+/** The run stays in memory while the disk has no room for its checkpoint. */
+const patience = createPatience({
+  onWait: ({ message }) => tell({ kind: 'waiting', reason: message }),
+  onGoOn: () => tell({ kind: 'goesOn' }),
+});
+
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message: ToTrainingChild) => {
   if (message.kind === 'stop') {
     stopAsked = true;
+    patience.close();
     return;
   }
   setPriority(BACKGROUND_PRIORITY);
@@ -46,6 +57,8 @@ process.on('message', (message: ToTrainingChild) => {
 
 async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<void> {
   const { options } = job;
+  // A checkpoint that a killed process was writing is as large as the one that counts.
+  await sweepParts(dirname(job.checkpointPath));
   const store = await createFileContentStore(job.contentFolder);
   const file = await readHeader(store.pathOf(job.baseDigest));
   const shape = readModelShape(file);
@@ -72,7 +85,9 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
     },
     {
       onProgress: (progress) => tell({ kind: 'progress', progress }),
-      onCheckpoint: (checkpoint) => writeFileDurably(job.checkpointPath, encodeCheckpoint(checkpoint)),
+      onCheckpoint: async (checkpoint) => {
+        await writeUnlessStopped(job.checkpointPath, encodeCheckpoint(checkpoint));
+      },
       shouldStop: () => stopAsked,
     },
   );
@@ -87,8 +102,23 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
     rankMax: space.file.rankMax,
     alpha: space.file.alpha,
   };
-  await writeFileDurably(job.resultPath, encodeAdapter(parameters, header));
-  tell({ kind: 'finished' });
+  const written = await writeUnlessStopped(job.resultPath, encodeAdapter(parameters, header));
+  tell({ kind: written ? 'finished' : 'stopped' });
+}
+
+/**
+ * Writes a file, waiting for space as long as that takes. Who asks the run to stop meanwhile gives
+ * up what it would have written; the file from before stays.
+ * @returns false when it was given up
+ */
+async function writeUnlessStopped(path: string, bytes: Uint8Array): Promise<boolean> {
+  try {
+    await patience.run(() => writeFileDurably(path, bytes));
+    return true;
+  } catch (error) {
+    if (stopAsked && isDiskFull(error)) return false;
+    throw error;
+  }
 }
 
 /** What a weight file says of itself; the training session maps its weights without us. */

@@ -111,8 +111,11 @@ t.test('an upload of 1,000 bytes at most: 1,000 pass, 1,001 do not', async (t) =
   const folder = await temporaryFolder(t);
   const store = await createFileContentStore(join(folder, 'content'));
   const source = (length: number) => Readable.from([bytes.subarray(0, 600), bytes.subarray(600, length)]);
-  t.match(await receiveUpload(source(1000), store, folder, 1000), { bytes: 1000 });
-  await t.rejects(receiveUpload(source(1001), store, folder, 1000), coded('MESSAGE_TOO_LARGE', 1000));
+  t.match(await receiveUpload(source(1000), store, folder, { bytesAtMost: 1000 }), { bytes: 1000 });
+  await t.rejects(
+    receiveUpload(source(1001), store, folder, { bytesAtMost: 1000 }),
+    coded('MESSAGE_TOO_LARGE', 1000),
+  );
   t.equal((await readdir(store.folder)).length, 1);
   t.same(await readdir(folder), ['content'], 'nothing left on the way');
 });

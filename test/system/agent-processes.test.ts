@@ -1,77 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openDataFolder } from '@fleetlora/agent/folder';
-import { enrollDevice } from '@fleetlora/agent/identity';
 import { buildPackage, expandPackage, generateGreedy, openDecoder } from '@fleetlora/shared/engine';
 import { createNodeRuntime } from '@fleetlora/shared/node';
 import type { CompletionResponse, MeasureJob, ReleaseManifest } from '@fleetlora/shared/protocol';
 import { decodeGenome, encodeGenome, type Form, uniformGenome } from '@fleetlora/shared/space';
 import { bufferSource, readTensorFile } from '@fleetlora/shared/weights';
-import t, { type Test } from 'tap';
+import t from 'tap';
+import { openEnrolledDevice, runAgentCommand, startAgentProcess } from '../lib/agent-process.js';
 import { type FakeCoordinator, startFakeCoordinator } from '../lib/fake-coordinator.js';
-import { digestOf, type LaidModel, layTinyModel } from '../lib/laid-models.js';
-import { checkout } from '../lib/reference.js';
+import { digestOf, type LaidModel } from '../lib/laid-models.js';
 import { tempFolder } from '../lib/temp-folder.js';
-import { testFacts } from '../lib/test-device.js';
-
-const command = join(checkout, 'agent', 'dist', 'cli', 'main.js');
-
-/** Runs the command to its end. */
-async function run(
-  args: readonly string[],
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const text = { stdout: '', stderr: '' };
-  child.stdout.on('data', (chunk) => {
-    text.stdout += String(chunk);
-  });
-  child.stderr.on('data', (chunk) => {
-    text.stderr += String(chunk);
-  });
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, ...text };
-}
-
-/** Starts `run` and waits until it serves. */
-async function startAgent(t: Test, data: string): Promise<{ child: ChildProcess; serveUrl: string }> {
-  const child = spawn(
-    process.execPath,
-    [command, 'run', '--data', data, '--serve-port', '0', '--json', '--log', 'debug'],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  let stdout = '';
-  let stderr = '';
-  child.stderr.on('data', (chunk) => {
-    stderr += String(chunk);
-  });
-  const ended = once(child, 'exit');
-  t.teardown(async () => {
-    if (!t.passing()) t.comment(stderr);
-    child.kill('SIGKILL');
-    await ended;
-  });
-  for await (const chunk of child.stdout) {
-    stdout += String(chunk);
-    if (stdout.includes('}\n')) break;
-  }
-  return { child, serveUrl: (JSON.parse(stdout) as { serveUrl: string }).serveUrl };
-}
-
-/** An enrolled data folder, and a coordinator that holds the tiny model's files. */
-async function openDevice(
-  t: Test,
-): Promise<{ coordinator: FakeCoordinator; data: string; model: LaidModel }> {
-  const coordinator = await startFakeCoordinator(t);
-  const data = join(await tempFolder(t), 'agent');
-  const folder = await openDataFolder(data);
-  await enrollDevice(folder, { url: coordinator.url, code: 'CODE-1', facts: testFacts });
-  const model = await layTinyModel();
-  for (const blob of [model.base, model.adapter, model.tokenizer]) coordinator.addBlob(blob);
-  return { coordinator, data, model };
-}
 
 const genome = (form: Form): string => encodeGenome(uniformGenome(2, 2, 8, form));
 const jobOf = (model: LaidModel, number: number): MeasureJob => ({
@@ -92,7 +32,7 @@ const complete = async (serveUrl: string): Promise<CompletionResponse> => {
 t.test('the command enrols: the key stays on the device, readable by its owner alone', async (t) => {
   const coordinator = await startFakeCoordinator(t);
   const data = join(await tempFolder(t), 'agent');
-  const enroll = await run([
+  const enroll = await runAgentCommand([
     'enroll',
     coordinator.url,
     'CODE-1',
@@ -110,9 +50,9 @@ t.test('the command enrols: the key stays on the device, readable by its owner a
 });
 
 t.test('a job is measured, and survives kill -9 between its result and the acknowledgement', async (t) => {
-  const { coordinator, data, model } = await openDevice(t);
+  const { coordinator, data, model } = await openEnrolledDevice(t);
   coordinator.acknowledges = false;
-  const first = await startAgent(t, data);
+  const first = await startAgentProcess(t, data);
   t.match(await coordinator.next('birth'), {
     session: 1,
     body: { heldJobIds: [], serveUrl: first.serveUrl },
@@ -122,14 +62,14 @@ t.test('a job is measured, and survives kill -9 between its result and the ackno
   t.match(result.body, { jobId: 'job_0000000001', outcome: 'measured' });
   t.match((await complete(first.serveUrl)).model, /^base-[0-9a-f]{12}$/, 'the base answers once it is here');
 
-  const second = await run(['run', '--data', data, '--serve-port', '0']);
+  const second = await runAgentCommand(['run', '--data', data, '--serve-port', '0']);
   t.match(second, { code: 1, stderr: new RegExp(`FOLDER_IN_USE: .*${first.child.pid}`) });
   const ended = once(first.child, 'exit');
   first.child.kill('SIGKILL');
   await ended;
   t.equal((await coordinator.next('death')).session, 1, 'the will');
 
-  await startAgent(t, data);
+  await startAgentProcess(t, data);
   t.match(await coordinator.next('birth'), { session: 2, body: { heldJobIds: ['job_0000000001'] } });
   const again = await coordinator.next('result');
   t.same([again.id, again.body], [result.id, result.body]);
@@ -141,8 +81,8 @@ t.test('a job is measured, and survives kill -9 between its result and the ackno
 });
 
 t.test('an agent killed while it measures is given the job again', async (t) => {
-  const { coordinator, data, model } = await openDevice(t);
-  const first = await startAgent(t, data);
+  const { coordinator, data, model } = await openEnrolledDevice(t);
+  const first = await startAgentProcess(t, data);
   await coordinator.next('birth');
   // Long enough to be killed in: it never ends by itself.
   const plan = { ...jobOf(model, 1).plan, decodeRepeats: 1024, prefillRepeats: 1024 };
@@ -152,7 +92,7 @@ t.test('an agent killed while it measures is given the job again', async (t) => 
   const ended = once(first.child, 'exit');
   first.child.kill('SIGKILL');
   await ended;
-  const second = await startAgent(t, data);
+  const second = await startAgentProcess(t, data);
   const births = [await coordinator.next('birth')];
   t.same(births[0]?.body.heldJobIds, [], 'it does not hold the job');
   t.same(await readdir(join(data, 'scratch')), []);
@@ -219,8 +159,8 @@ const desiredOf = (manifest: ReleaseManifest, manifestDigest: string) => ({
 t.test(
   'a release is installed and served, a worse one is refused, and a restart serves it again',
   async (t) => {
-    const { coordinator, data, model } = await openDevice(t);
-    const { child, serveUrl } = await startAgent(t, data);
+    const { coordinator, data, model } = await openEnrolledDevice(t);
+    const { child, serveUrl } = await startAgentProcess(t, data);
     await coordinator.next('birth');
     t.match(await complete(serveUrl), { error: { code: 'NOTHING_INSTALLED' } });
     const nextEnd = async () => {
@@ -264,7 +204,7 @@ t.test(
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
-    const again = await startAgent(t, data);
+    const again = await startAgentProcess(t, data);
     const later = await complete(again.serveUrl);
     t.same([later.model, later.choices], ['release-1', answer.choices]);
     const kept = await readdir(join(data, 'content'));
@@ -275,7 +215,7 @@ t.test(
     };
     t.ok(kept.includes(record.installed.expandedDigest));
     t.notOk(kept.includes(good.packageDigest), 'the package is gone, its expanded form stays');
-    const status = await run(['status', '--data', data]);
+    const status = await runAgentCommand(['status', '--data', data]);
     t.match(status, { code: 0, stdout: /release +release-1 \(number 1/ });
   },
 );

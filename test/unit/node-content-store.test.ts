@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFileContentStore, sha256File, writeFileDurably } from '@fleetlora/shared/node';
 import t from 'tap';
@@ -19,9 +19,9 @@ t.test('put: named by its SHA-256, readable again, harmless twice and at once', 
   t.equal((await stat(store.folder)).mode & 0o777, 0o700);
   t.equal(await store.has(ABC), false);
   t.equal(await store.put(text('abc')), ABC);
-  const { mtimeMs } = await stat(store.pathOf(ABC));
+  const { ino } = await stat(store.pathOf(ABC));
   t.equal(await store.put(text('abc')), ABC);
-  t.equal((await stat(store.pathOf(ABC))).mtimeMs, mtimeMs, 'the second time writes nothing');
+  t.equal((await stat(store.pathOf(ABC))).ino, ino, 'the second time writes nothing');
   t.equal(await store.has(ABC), true);
   const source = await store.open(ABC);
   t.equal(source.size, 3);
@@ -30,6 +30,22 @@ t.test('put: named by its SHA-256, readable again, harmless twice and at once', 
   await Promise.all(Array.from({ length: 8 }, () => store.put(text('same'))));
   t.same((await readdir(store.folder)).sort(), [ABC, digestOf('same')].sort(), 'no part file is left');
   t.equal(await store.put(new Uint8Array()), digestOf(''));
+});
+
+t.test('put, putFile and renew of what is there count as a use; its time tells', async (t) => {
+  const folder = t.testdir({ again: 'abc' });
+  const store = await createFileContentStore(join(folder, 'content'));
+  t.equal(await store.renew(ABC), false);
+  await store.put(text('abc'));
+  const renewed = async (use: () => Promise<unknown>): Promise<boolean> => {
+    await utimes(store.pathOf(ABC), 1000, 1000);
+    await use();
+    return (await stat(store.pathOf(ABC))).mtimeMs > 1_000_000;
+  };
+  t.equal(await renewed(() => store.put(text('abc'))), true);
+  t.equal(await renewed(() => store.putFile(join(folder, 'again'))), true);
+  t.equal(await renewed(async () => t.equal(await store.renew(ABC), true)), true);
+  t.equal(await renewed(() => store.has(ABC)), false, 'a look is no use');
 });
 
 t.test('content that is not there, and a name that is no digest', async (t) => {

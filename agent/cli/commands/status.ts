@@ -1,9 +1,18 @@
 import { readdir } from 'node:fs/promises';
+import {
+  Conditions,
+  describePolicy,
+  describeReadings,
+  explainConditions,
+  type PolicySet,
+  parseAs,
+} from '@fleetlora/shared/protocol';
 import type { Command } from 'commander';
 import { dataFolderOf } from '../../config.js';
 import { type DataFolder, describeDataFolder, folderHolder, readJsonFile } from '../../folder/index.js';
 import { readDeviceRecord } from '../../identity/index.js';
 import { openInstallStore } from '../../install/index.js';
+import { readPolicyFile } from '../../policy/index.js';
 import type { CommandContext } from '../command-context.js';
 import { pairs } from '../printer.js';
 
@@ -21,6 +30,11 @@ interface Status {
   readonly waitingMessages: number;
   readonly installed: { readonly releaseId: string; readonly name: string; readonly number: number } | null;
   readonly installingReleaseId: string | null;
+  readonly waitingForSpace: string | null;
+  /** What the running agent senses, and whether it may measure. */
+  readonly conditions: Conditions | null;
+  /** In force while it runs, and again when it starts. */
+  readonly policies: readonly PolicySet[];
 }
 
 export function addStatus(program: Command, { printer, env }: CommandContext): void {
@@ -67,6 +81,9 @@ async function readStatus(folder: DataFolder): Promise<Status> {
       number: installed.number,
     },
     installingReleaseId: desired?.releaseId ?? null,
+    waitingForSpace: typeof live?.waitingForSpace === 'string' ? live.waitingForSpace : null,
+    conditions: parseConditions(live?.conditions),
+    policies: (await readPolicyFile(folder.policyFile)).policies,
   };
 }
 
@@ -84,7 +101,17 @@ async function askHealth(serveUrl: string): Promise<Record<string, unknown> | nu
   }
 }
 
+/** Null for an agent that does not run, or is of a release that tells them otherwise. */
+function parseConditions(value: unknown): Conditions | null {
+  try {
+    return parseAs(Conditions, value, 'conditions');
+  } catch {
+    return null;
+  }
+}
+
 function render(status: Status): string {
+  const { conditions, policies } = status;
   const { installed } = status;
   const running = status.pid === null ? 'not running' : `running, process id ${status.pid}`;
   const line = status.connected === null ? '' : status.connected ? ', connected' : ', not connected';
@@ -100,7 +127,18 @@ function render(status: Status): string {
     ],
     ['installing', status.installingReleaseId ?? '-'],
     ['job', status.runningJobId ?? '-'],
+    ['may measure', conditions === null ? '-' : sayMayMeasure(conditions)],
+    ['senses', conditions === null ? '-' : describeReadings(conditions)],
+    ...policies.map(
+      ({ scope, policy }) => ['policy', `${scope.kind} ${scope.name}: ${describePolicy(policy)}`] as const,
+    ),
     ['unacknowledged', `${status.waitingMessages} messages`],
+    ...(status.waitingForSpace === null ? [] : [['disk', status.waitingForSpace] as const]),
     ['data folder', status.dataFolder],
   ]);
+}
+
+function sayMayMeasure(conditions: Conditions): string {
+  const reason = explainConditions(conditions);
+  return reason === null ? 'yes' : `no: ${reason}`;
 }
