@@ -3,25 +3,29 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
-import { createFileContentStore, writeFileDurably } from '@fleetlora/shared/node';
+import { createFileContentStore, makeFolder, sweepParts, writeFileDurably } from '@fleetlora/shared/node';
 import type { DestinationStream, Logger } from 'pino';
 import { ulid } from 'ulid';
 import { type ApiDomains, createApiServer } from './api/index.js';
+import { createBackups } from './backup/index.js';
 import { type Broker, createBroker } from './broker/index.js';
 import { createCampaign } from './campaign/index.js';
 import { type CoordinatorConfig, requireLoopback } from './config.js';
-import { createEvaluation } from './evaluation/index.js';
+import { checkScorer, createEvaluation } from './evaluation/index.js';
 import { createFleet } from './fleet/index.js';
 import { openIdentity } from './identity/index.js';
 import { createLogger } from './logger.js';
 import { createCatalog, createReleases } from './models/index.js';
+import { createContentGate, createRetention, holdDuring } from './retention/index.js';
 import { createRollouts } from './rollout/index.js';
-import { lockFolder, openStore } from './store/index.js';
+import { lockFolder, openFolderStore, type Store } from './store/index.js';
 import { createTrainer } from './training/index.js';
 import { createTrialLookup } from './trial-lookup.js';
 
+export { type MovedStore, moveStore, type Restored, restoreBackup } from './backup/index.js';
 export {
   type CoordinatorConfig,
+  databaseUrlOf,
   defaultConfig,
   parseArguments,
   requireLoopback,
@@ -35,6 +39,8 @@ export interface RunningCoordinator {
   readonly mqttUrl: string;
   /** The admin token when this start made it, else null. */
   readonly adminToken: string | null;
+  /** Resolves, with the reason, when it cannot go on and has to be stopped; else never. */
+  readonly failed: Promise<Error>;
   /** Ends everything in order; what is unfinished goes on at the next start. */
   stop(): Promise<void>;
 }
@@ -46,11 +52,14 @@ export interface Substitutes {
 }
 
 const DEADLINE_CHECK_MS = 1000;
+/** How often it is looked whether garbage is to be collected; that is done once a day. */
+const RETENTION_CHECK_MS = 10 * 60_000;
 
 /**
  * Starts a coordinator over a data folder: opens what it remembers, wires the domains together,
  * listens, and goes on with what was unfinished.
- * @throws NOT_LOOPBACK, FOLDER_IN_USE, PORT_IN_USE; then nothing is left running
+ * @throws NOT_LOOPBACK, FOLDER_IN_USE, PORT_IN_USE, STATE_CONFLICT (another store than the folder's),
+ *   STORE_UNAVAILABLE, DISK_FULL; then nothing is left running
  */
 export async function startCoordinator(
   config: CoordinatorConfig,
@@ -89,14 +98,26 @@ async function open(
   const endpointPath = join(folder, 'endpoint.json');
 
   // -- what is remembered ------------------------------------------------------------------
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   const lock = await lockFolder(folder);
   closers.push(() => lock.release());
   await rm(incomingFolder, { recursive: true, force: true });
   await mkdir(incomingFolder, { mode: 0o700 });
-  const store = await openStore(join(folder, 'coordinator.db'));
+  let fail: (reason: Error) => void = () => {};
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  const store = await openFolderStore(folder, config.databaseUrl ?? null, {
+    clock,
+    log,
+    onLost(reason) {
+      log.fatal({ err: reason }, 'the database is lost, the coordinator cannot go on');
+      fail(reason);
+    },
+  });
   closers.push(() => store.close());
   const files = await createFileContentStore(join(folder, 'content'));
+  await sweepParts(files.folder);
   const identity = await openIdentity({
     store: store.identity,
     clock,
@@ -124,7 +145,24 @@ async function open(
   });
   closers.push(() => broker.close());
   await fleet.start();
-  const catalog = createCatalog({ store: files, repository: store.catalog, clock, newId });
+  const gate = createContentGate();
+  const catalog = holdDuring(
+    gate,
+    createCatalog({
+      store: files,
+      incomingFolder,
+      repository: store.catalog,
+      checkScorer: (task, rows, where) => checkScorer(task, { contentFolder: files.folder, rows, where }),
+      clock,
+      newId,
+    }),
+    {
+      importBase: 'the import of a base',
+      importAdapter: 'the import of an adapter',
+      registerAdapter: 'the end of a training',
+      importDataset: 'the import of a data set',
+    },
+  );
   closers.push(() => catalog.close());
   const evaluation = createEvaluation({ contentFolder: files.folder, threads: availableParallelism() });
   closers.push(() => evaluation.close());
@@ -139,15 +177,19 @@ async function open(
     log,
   });
   closers.push(() => campaign.close());
-  const releases = createReleases({
-    catalog,
-    store: files,
-    repository: store.releases,
-    trials: createTrialLookup(campaign),
-    signer: identity.releaseKey,
-    clock,
-    newId,
-  });
+  const releases = holdDuring(
+    gate,
+    createReleases({
+      catalog,
+      store: files,
+      repository: store.releases,
+      trials: createTrialLookup(campaign),
+      signer: identity.releaseKey,
+      clock,
+      newId,
+    }),
+    { create: 'the making of a release' },
+  );
   closers.push(() => releases.close());
   const rollouts = createRollouts({
     repository: store.rollouts,
@@ -166,33 +208,51 @@ async function open(
     clock,
     newId,
     onError: (trainingId, error) => log.error({ err: error, trainingId }, 'state of a training not stored'),
+    onWait: (trainingId, reason) => {
+      if (reason === null) log.info({ trainingId }, 'the training goes on');
+      else log.error({ trainingId, code: 'DISK_FULL' }, `${reason}; the training waits for space`);
+    },
   });
   closers.push(() => trainer.close());
+  const retention = createRetention({ repository: store.retention, gate, dataFolder: folder, clock, log });
 
   // -- the listeners -----------------------------------------------------------------------
   const version = await readVersion();
   const startedAtMs = clock.nowMs();
   let url = '';
   let mqttUrl = '';
+  const countOnline = createOnlineCount(store);
+  const backups = createBackups({
+    store,
+    dataFolder: folder,
+    contentFolder: files.folder,
+    incomingFolder,
+    version,
+    clock,
+    hold: gate.hold,
+  });
   const domains: ApiDomains = {
     identity,
     fleet,
-    files,
+    files: holdDuring(gate, files, { putFile: 'an upload' }),
     catalog,
     trainings: trainer,
     searches: campaign,
     releases,
     rollouts,
+    retention,
     incomingFolder,
     urls: () => ({ url, mqttUrl }),
+    store,
+    backups,
     async health() {
-      const devicesOnline = (await fleet.listDevices()).filter(({ online }) => online).length;
+      const devicesOnline = await countOnline();
       return {
         version,
         startedAtMs,
         devicesOnline,
         droppedMessages: broker.droppedMessages,
-        store: 'available',
+        store: store.state().available ? 'available' : 'unavailable',
       };
     },
   };
@@ -220,11 +280,41 @@ async function open(
   await rollouts.resume();
   await trainer.resume();
   const deadlines = setInterval(() => {
+    // They would only pile up, and run all at once when the store is back.
+    if (!store.state().available) return;
     fleet.checkDeadlines().catch((error: unknown) => log.error({ err: error }, 'job deadlines not checked'));
   }, DEADLINE_CHECK_MS);
   closers.push(() => clearInterval(deadlines));
+  const collect = (): void => {
+    retention
+      .runIfDue()
+      .catch((error: unknown) => log.error({ err: error }, 'garbage could not be collected'));
+  };
+  collect();
+  const collecting = setInterval(collect, RETENTION_CHECK_MS);
+  closers.push(() => clearInterval(collecting));
   log.info({ url, mqttUrl, dataFolder: folder, version }, 'coordinator ready');
-  return { url, mqttUrl, adminToken: identity.admin.made };
+  // Closed first: what is still under way must not wait for a database that is away.
+  closers.push(() => store.stopWaiting());
+  return { url, mqttUrl, adminToken: identity.admin.made, failed };
+}
+
+/** Counts the devices that are online; while the store is unavailable, what was counted last. */
+function createOnlineCount(store: Store): () => Promise<number> {
+  let last = 0;
+  return async () => {
+    if (!store.state().available) return last;
+    const counting = store.fleet.devices.list().then((devices) => {
+      last = devices.filter(({ online }) => online).length;
+    });
+    await new Promise<void>((resolve, reject) => {
+      const stop = store.onState(({ available }) => {
+        if (!available) resolve();
+      });
+      counting.then(resolve, reject).finally(stop);
+    });
+    return last;
+  };
 }
 
 /** The same for everything that runs on this booted machine; "" where the system does not tell. */

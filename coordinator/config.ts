@@ -18,6 +18,8 @@ export interface CoordinatorConfig {
   /** Port of MQTT over TCP; 0 = any free one. */
   readonly mqttPort: number;
   readonly logLevel: LogLevel;
+  /** postgres:// URL of the database that holds the rows; null or absent = a SQLite file in the data folder. */
+  readonly databaseUrl?: string | null;
 }
 
 export const defaultConfig: CoordinatorConfig = {
@@ -27,6 +29,14 @@ export const defaultConfig: CoordinatorConfig = {
   mqttPort: 7411,
   logLevel: 'info',
 };
+
+/**
+ * The database that the environment names. There is no option for it: a command line can be read
+ * by every user of a machine, and the URL holds a password.
+ */
+export function databaseUrlOf(env: Readonly<Record<string, string | undefined>>): string | null {
+  return env.FLEETLORA_DATABASE_URL || env.DATABASE_URL || null;
+}
 
 /** Oldest Node that runs the coordinator, as in package.json's `engines`. */
 export const oldestNode = '20.19.0';

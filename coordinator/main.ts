@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
-import { parseArguments, requireNode } from './config.js';
+import { databaseUrlOf, parseArguments, requireNode } from './config.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -11,7 +11,8 @@ try {
   const { readyJson, ...config } = parseArguments(process.argv.slice(2));
   const { startCoordinator } = await import('./app.js');
   const stopRequested = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
-  const { stop, ...running } = await startCoordinator(config);
+  const databaseUrl = databaseUrlOf(process.env);
+  const { stop, failed, ...running } = await startCoordinator({ ...config, databaseUrl });
   if (readyJson) {
     process.stdout.write(`${JSON.stringify({ ...running, dataFolder: config.dataFolder })}\n`);
   } else {
@@ -20,8 +21,9 @@ try {
     );
     if (running.adminToken !== null) process.stdout.write(`admin token ${running.adminToken} (shown once)\n`);
   }
-  await stopRequested;
+  const failure = await Promise.race([stopRequested.then(() => null), failed]);
   await stop();
+  if (failure !== null) throw failure;
 } catch (error) {
   process.stderr.write(`${isCoded(error) ? `${error.code}: ` : ''}${messageOf(error)}\n`);
   process.exitCode = isCoded(error, 'BAD_USAGE') ? EXIT_USAGE : EXIT_FAILED;

@@ -38,6 +38,25 @@ export function duration(text: string): number {
   throw new InvalidArgumentError('Wanted a time such as 90s, 30m, 12h or 7d.');
 }
 
+/** Days of "30", or "none" (commander makes an empty text of null), for commander. */
+export function daysOrNone(text: string): number | 'none' {
+  if (text === 'none') return text;
+  const days = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (days >= 1 && days <= 36_500) return days;
+  throw new InvalidArgumentError('Wanted a number of days from 1 to 36500, or none.');
+}
+
+/** Bytes of "500MB", "20 GB", "1.5TB" (decimal units) or a plain number; or "none". */
+export function sizeOrNone(text: string): number | 'none' {
+  if (text === 'none') return text;
+  const match = /^(\d{1,16}(?:\.\d{1,6})?) ?(B|KB|MB|GB|TB)?$/i.exec(text);
+  const unit = (match?.[2] ?? 'B').toUpperCase();
+  const factor = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 }[unit] ?? 1;
+  const bytes = match ? Math.round(Number(match[1]) * factor) : Number.NaN;
+  if (bytes <= 2 ** 50) return bytes;
+  throw new InvalidArgumentError('Wanted a size such as 500MB or 20GB, at most 1125TB, or none.');
+}
+
 /** A JSON file's value. @throws NOT_FOUND, or BAD_USAGE when it is not JSON */
 export async function readJsonFile(path: string): Promise<unknown> {
   let text: string;

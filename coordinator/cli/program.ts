@@ -1,14 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { Command, Help, type Option } from 'commander';
 import { addAdapter } from './commands/adapter.js';
+import { addBackup } from './commands/backup.js';
 import { addBase } from './commands/base.js';
 import { addCode } from './commands/code.js';
 import { addDataset } from './commands/dataset.js';
 import { addDemo } from './commands/demo.js';
 import { addDevices } from './commands/devices.js';
+import { addGc } from './commands/gc.js';
+import { addPolicy } from './commands/policy.js';
 import { addRelease } from './commands/release.js';
+import { addRestore } from './commands/restore.js';
+import { addRetention } from './commands/retention.js';
 import { addRollout } from './commands/rollout.js';
 import { addSearch } from './commands/search.js';
+import { addStore } from './commands/store.js';
 import { addTrain, addTraining } from './commands/train.js';
 import { addUp } from './commands/up.js';
 import { connectionHeading } from './connection.js';
@@ -67,9 +73,15 @@ Exit codes: 0 done, 1 failed, 2 used wrongly. NO_COLOR turns colours off; --json
     addDataset,
     addCode,
     addDevices,
+    addPolicy,
     addSearch,
     addRelease,
     addRollout,
+    addRetention,
+    addGc,
+    addBackup,
+    addRestore,
+    addStore,
   ])
     add(program, context);
   return program;

@@ -1,9 +1,14 @@
 import { Worker } from 'node:worker_threads';
 import { CodedError } from '@fleetlora/shared/errors';
-import type { DatabaseAnswer, DatabaseRequest, DatabaseSettings } from './database-messages.js';
+import {
+  type DatabaseAnswer,
+  type DatabaseRequest,
+  type DatabaseSettings,
+  SqliteError,
+} from './database-messages.js';
 
 export interface DatabaseThread {
-  /** Runs one statement; rejects with the database's words. */
+  /** Runs one statement; rejects with a SqliteError. */
   execute(
     connection: DatabaseRequest['connection'],
     sql: string,
@@ -41,7 +46,7 @@ export async function startDatabaseThread(settings: DatabaseSettings): Promise<D
   };
   worker.on('message', (answer: DatabaseAnswer) => {
     const found = take(answer.id);
-    if ('error' in answer) found?.reject(new Error(answer.error));
+    if ('error' in answer) found?.reject(new SqliteError(answer.error, answer.code));
     else found?.resolve({ rows: answer.rows });
   });
   worker.on('error', (error) => end('failed', error));
@@ -53,15 +58,18 @@ export async function startDatabaseThread(settings: DatabaseSettings): Promise<D
     await worker.terminate();
     throw error;
   }
+  const execute: DatabaseThread['execute'] = (connection, sql, parameters) => {
+    if (ended) return Promise.reject(ended);
+    const id = ++lastId;
+    const answer = wait(id);
+    worker.postMessage({ id, connection, sql, parameters } satisfies DatabaseRequest);
+    return answer;
+  };
   return {
-    execute(connection, sql, parameters) {
-      if (ended) return Promise.reject(ended);
-      const id = ++lastId;
-      const answer = wait(id);
-      worker.postMessage({ id, connection, sql, parameters } satisfies DatabaseRequest);
-      return answer;
-    },
+    execute,
     async close() {
+      // The last one to close the file brings the log into it; if that fails, the next to open does.
+      await execute('close', '', []).catch(() => {});
       await worker.terminate();
     },
   };

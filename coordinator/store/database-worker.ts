@@ -6,55 +6,74 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf } from '@fleetlora/shared/errors';
 // The file client alone: the package's front door loads its network clients as well.
-import { createClient, type InArgs, type Row, type Transaction } from '@libsql/client/sqlite3';
+import {
+  createClient,
+  type InArgs,
+  type LibsqlError,
+  type Row,
+  type Transaction,
+} from '@libsql/client/sqlite3';
 import type { DatabaseAnswer, DatabaseRequest, DatabaseSettings } from './database-messages.js';
 
 const { url } = workerData as DatabaseSettings;
 const port = parentPort;
 if (!port) throw new Error('database-worker.js runs as a worker thread only');
 const tell = (answer: DatabaseAnswer): void => port.postMessage(answer);
+const tellFailure = (id: number, error: unknown): void =>
+  tell({ id, error: messageOf(error), code: (error as Partial<LibsqlError>).code ?? null });
 
 /** WAL with synchronous=FULL, libsql's default on every connection: a commit survives the loss of power. */
 const client = createClient({ url });
-/** The one write transaction; readers use connections of their own and see only what is committed. */
-let transaction: Transaction | null = null;
+/**
+ * The one write transaction, and the read transaction of a snapshot; readers use connections of
+ * their own and see only what is committed.
+ */
+const transactions: Record<'writer' | 'snapshot', Transaction | null> = { writer: null, snapshot: null };
 
 try {
   await client.execute('PRAGMA journal_mode=WAL');
   tell({ id: 0, rows: [] });
 } catch (error) {
-  tell({ id: 0, error: messageOf(error) });
+  tellFailure(0, error);
 }
 
 port.on('message', async ({ id, connection, sql, parameters }: DatabaseRequest) => {
   try {
+    if (connection === 'close') {
+      client.close();
+      return tell({ id, rows: [] });
+    }
     const statement = { sql, args: parameters as InArgs };
-    const rows = connection === 'writer' ? await write(statement) : (await client.execute(statement)).rows;
+    const rows =
+      connection === 'reader' ? (await client.execute(statement)).rows : await run(connection, statement);
     tell({ id, rows: rows.map((row) => Array.from(row as ArrayLike<unknown>)) });
   } catch (error) {
-    tell({ id, error: messageOf(error) });
+    tellFailure(id, error);
   }
 });
 
-/** Runs a statement of the write transaction; `begin`, `commit` and `rollback` are libsql's calls. */
-async function write(statement: { sql: string; args: InArgs }): Promise<Row[]> {
+/** Runs a statement of a transaction; `begin`, `commit` and `rollback` are libsql's calls. */
+async function run(
+  connection: 'writer' | 'snapshot',
+  statement: { sql: string; args: InArgs },
+): Promise<Row[]> {
   if (/^begin\b/i.test(statement.sql)) {
-    transaction = await client.transaction('write');
+    transactions[connection] = await client.transaction(connection === 'writer' ? 'write' : 'read');
     return [];
   }
+  const transaction = transactions[connection];
   if (!transaction) {
     // A commit that failed has closed its transaction; the rollback that follows finds it done.
     if (/^rollback$/i.test(statement.sql)) return [];
     throw new Error(`"${statement.sql.slice(0, 40)}" outside of a transaction`);
   }
   if (!/^(commit|rollback)$/i.test(statement.sql)) return (await transaction.execute(statement)).rows;
-  const ending = transaction;
-  transaction = null;
+  transactions[connection] = null;
   try {
-    if (/^commit$/i.test(statement.sql)) await ending.commit();
-    else await ending.rollback();
+    if (/^commit$/i.test(statement.sql)) await transaction.commit();
+    else await transaction.rollback();
   } finally {
-    ending.close();
+    transaction.close();
   }
   return [];
 }

@@ -12,7 +12,7 @@ export interface FolderLock {
  * Takes the data folder for this process. The lock is an open write transaction on an empty SQLite
  * file: the kernel's file lock under it ends with the process, however that ends, so nothing stale
  * can stay behind and no process id has to be trusted.
- * @throws FOLDER_IN_USE when another coordinator holds the folder
+ * @throws FOLDER_IN_USE when another coordinator holds the folder, DISK_FULL
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const client = createClient({ url: pathToFileURL(join(folder, 'lock')).href });
@@ -26,7 +26,10 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     };
   } catch (cause) {
     client.close();
-    if ((cause as LibsqlError).code !== 'SQLITE_BUSY') throw cause;
+    const { code } = cause as LibsqlError;
+    if (code === 'SQLITE_FULL')
+      throw new CodedError('DISK_FULL', `no space is left to lock the data folder ${folder}`, { cause });
+    if (code !== 'SQLITE_BUSY') throw cause;
     throw new CodedError(
       'FOLDER_IN_USE',
       `the data folder ${folder} is in use by another coordinator${await holderOf(folder)}; stop it, or choose another folder`,

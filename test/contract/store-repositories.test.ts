@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { StoredSearch, StoredTrial } from '@fleetlora/coordinator/campaign';
 import type { StoredJob } from '@fleetlora/coordinator/fleet';
 import { openStore, type Store } from '@fleetlora/coordinator/store';
@@ -12,19 +11,10 @@ import {
   type Score,
 } from '@fleetlora/shared/protocol';
 import type { SearchSpaceFile } from '@fleetlora/shared/space';
-import t, { type Test } from 'tap';
 import { coded } from '../lib/coded.js';
-import { temporaryFolder } from '../lib/running-coordinator.js';
+import { testOnBothEngines } from '../lib/store-engines.js';
 import { testFacts } from '../lib/test-device.js';
 import { jobBody, measurement } from '../lib/test-fleet.js';
-
-/** Each engine opens the same database again and again; what one closed, the next finds. */
-const engines: Record<string, (t: Test) => Promise<() => Promise<Store>>> = {
-  async sqlite(t) {
-    const path = join(await temporaryFolder(t), 'store.db');
-    return () => openStore(path);
-  },
-};
 
 const digest = (letter: string): string => letter.repeat(64);
 const space: SearchSpaceFile = {
@@ -184,327 +174,308 @@ async function withSearch(store: Store): Promise<Store> {
   return store;
 }
 
-for (const [engine, prepare] of Object.entries(engines))
-  t.test(engine, async (t) => {
-    const fresh = async (t: Test): Promise<Store> => {
-      const store = await (await prepare(t))();
-      t.teardown(() => store.close());
-      return store;
-    };
-
-    t.test('settings: the first value stays', async (t) => {
-      const { settings } = (await fresh(t)).identity;
-      t.equal(await settings.read('key'), null);
-      await settings.insert('key', 'one');
-      await settings.insert('key', 'two');
-      t.equal(await settings.read('key'), 'one');
-    });
-
-    t.test('codes', async (t) => {
-      const { codes } = (await fresh(t)).identity;
-      const code = { hash: 'h', deviceClass: null, createdAtMs: 1, expiresAtMs: 2 ** 52, deviceId: null };
-      await codes.insert(code);
-      t.same(await codes.find('h'), code);
-      t.equal(await codes.find('other'), null);
-      await codes.markUsed('h', 'dev_01');
-      t.same(await codes.find('h'), { ...code, deviceId: 'dev_01' });
-    });
-
-    t.test('devices: as enrolment and as the fleet see them', async (t) => {
-      const { identity, fleet } = await fresh(t);
-      const device = {
-        id: 'dev_01',
-        name: 'board',
-        deviceClass: 'pi',
-        publicKey: 'key',
-        facts: testFacts,
-        enrolledAtMs: 7,
-      };
-      await identity.devices.insertEnrolled(device);
-      t.same(await identity.devices.findEnrolled('dev_01'), device);
-      t.same(await identity.devices.findByPublicKey('key'), device);
-      t.equal(await identity.devices.findByPublicKey('other'), null);
-      t.equal(await identity.devices.isNameTaken('board'), true);
-      t.equal(await identity.devices.isNameTaken('Board'), false);
-      await t.rejects(
-        identity.devices.insertEnrolled({ ...device, id: 'dev_02', name: 'b' }),
-        'a key has one device',
-      );
-      const { publicKey: _, ...shown } = device;
-      const unseen = {
-        online: false,
-        session: null,
-        lastSeenAtMs: null,
-        installedReleaseId: null,
-        serveUrl: null,
-        labels: [],
-        conditions: null,
-      };
-      t.same(await fleet.devices.find('dev_01'), { ...shown, ...unseen });
-      await fleet.devices.update('dev_01', { online: true, session: 2 ** 40, serveUrl: 'http://x' });
-      t.match(await fleet.devices.findByIdOrName('board'), {
-        online: true,
-        session: 2 ** 40,
-        serveUrl: 'http://x',
-      });
-      await identity.devices.insertEnrolled({
-        ...device,
-        id: 'dev_00',
-        name: 'dev_01',
-        publicKey: 'k',
-        enrolledAtMs: 8,
-      });
-      t.equal((await fleet.devices.findByIdOrName('dev_01'))?.id, 'dev_01', 'an id wins over a name');
-      t.same(
-        (await fleet.devices.list()).map(({ id }) => id),
-        ['dev_01', 'dev_00'],
-        'by enrolment',
-      );
-      await fleet.devices.markAllOffline();
-      t.equal((await fleet.devices.find('dev_01'))?.online, false);
-    });
-
-    t.test('jobs', async (t) => {
-      const { jobs } = (await fresh(t)).fleet;
-      const job = (id: string, changes: Partial<StoredJob> = {}): StoredJob => ({
-        id,
-        searchId: 'srch_01',
-        trialId: 'trl_01',
-        deviceId: 'dev_01',
-        state: 'QUEUED',
-        body: jobBody,
-        sends: 0,
-        createdAtMs: 1,
-        sentAtMs: null,
-        endedAtMs: null,
-        result: null,
-        reason: null,
-        ...changes,
-      });
-      await jobs.insert(job('job_03', { createdAtMs: 0, trialId: 'trl_02' }));
-      await jobs.insert(job('job_02', { deviceId: 'dev_02' }));
-      await jobs.insert(job('job_01'));
-      await t.rejects(jobs.insert(job('job_01')), 'an id is there once');
-      const ids = (rows: StoredJob[]) => rows.map(({ id }) => id);
-      t.same(ids(await jobs.listUnfinished()), ['job_03', 'job_01', 'job_02'], 'by creation, then by id');
-      t.same(ids(await jobs.listUnfinished('dev_02')), ['job_02']);
-      const result = { jobId: 'job_01', outcome: 'measured', measurement } as const;
-      await jobs.update('job_01', { state: 'SUCCEEDED', sends: 1, sentAtMs: 2, endedAtMs: 3, result });
-      t.same(
-        await jobs.find('job_01'),
-        job('job_01', { state: 'SUCCEEDED', sends: 1, sentAtMs: 2, endedAtMs: 3, result }),
-      );
-      await jobs.update('job_02', { state: 'SENT' });
-      t.same(ids(await jobs.listUnfinished()), ['job_03', 'job_02'], 'what is over is not listed');
-      t.same(ids(await jobs.listOfTrials(['trl_01'])), ['job_01', 'job_02']);
-      t.same(ids(await jobs.listOfTrials([])), []);
-      const many = Array.from({ length: 10_001 }, (_, i) => `none_${i}`);
-      t.same(
-        ids(await jobs.listOfTrials([...many, 'trl_02'])),
-        ['job_03'],
-        'more trials than one query takes',
-      );
-    });
-
-    t.test('catalog: names are unique within their kind', async (t) => {
-      const { catalog } = await withModels(await fresh(t));
-      t.same(await catalog.listBases(), [base]);
-      t.same(await catalog.findBase('tiny'), base);
-      t.same(await catalog.findBase(base.id), base);
-      t.equal(await catalog.findBase('other'), null);
-      await t.rejects(catalog.insertBase({ ...base, id: 'base_02' }), coded('ALREADY_EXISTS', '"tiny"'));
-      t.same(await catalog.findAdapter('wide'), adapter);
-      t.same(await catalog.listAdapters(), [adapter]);
-      await t.rejects(catalog.insertAdapter({ ...adapter, id: 'adp_02' }), coded('ALREADY_EXISTS', '"wide"'));
-      await t.rejects(
-        catalog.insertAdapter({ ...adapter, id: 'adp_02', name: 'x', baseId: 'none' }),
-        'of no base',
-      );
-      t.same(await catalog.findDataset('rows'), dataset);
-      t.same(await catalog.listDatasets(), [dataset]);
-      await t.rejects(
-        catalog.insertDataset({ ...dataset, id: 'data_02' }),
-        coded('ALREADY_EXISTS', '"rows"'),
-      );
-      await catalog.insertBase({ ...base, id: 'base_00', name: 'newer', createdAtMs: base.createdAtMs + 1 });
-      t.same(
-        (await catalog.listBases()).map(({ name }) => name),
-        ['tiny', 'newer'],
-      );
-    });
-
-    t.test('trainings', async (t) => {
-      const { trainings } = await withModels(await fresh(t));
-      await trainings.insertTraining(training);
-      t.same(await trainings.findTraining('run'), training);
-      await t.rejects(
-        trainings.insertTraining({ ...training, id: 'trn_02' }),
-        coded('ALREADY_EXISTS', '"run"'),
-      );
-      const further: TrainingRecord = {
-        ...training,
-        step: 7,
-        loss: 1.25,
-        tokensPerSecond: 1e4,
-        etaSeconds: 0.5,
-      };
-      await trainings.updateTraining({ ...further, createdAtMs: 99 });
-      t.same(await trainings.listTrainings(), [further], 'the time of its creation stays');
-    });
-
-    t.test('searches and trials', async (t) => {
-      const { campaign } = await withSearch(await fresh(t));
-      t.same(await campaign.findSearch('first'), search);
-      await t.rejects(
-        campaign.insertSearch({ ...search, id: 'srch_02' }),
-        coded('ALREADY_EXISTS', '"first"'),
-      );
-      await campaign.insertSearch({
-        ...search,
-        id: 'srch_02',
-        name: 'second',
-        state: 'finalizing',
-        createdAtMs: 11,
-      });
-      await campaign.insertSearch({
-        ...search,
-        id: 'srch_03',
-        name: 'third',
-        state: 'finished',
-        createdAtMs: 12,
-      });
-      const names = (rows: StoredSearch[]) => rows.map(({ name }) => name);
-      t.same(names(await campaign.listSearches()), ['third', 'second', 'first']);
-      t.same(names(await campaign.listUnfinishedSearches()), ['first', 'second']);
-      await campaign.updateSearch(search.id, { state: 'finished', chosenTrialId: 'trl_00', endedAtMs: 50 });
-      t.match(await campaign.findSearch(search.id), {
-        state: 'finished',
-        chosenTrialId: 'trl_00',
-        endedAtMs: 50,
-      });
-
-      await campaign.insertTrial(trial(1));
-      await campaign.insertTrial(trial(0));
-      await t.rejects(campaign.insertTrial(trial(1, { id: 'trl_09' })), 'a number is there once');
-      t.same(await campaign.listTrials(search.id), [trial(0), trial(1)], 'by number');
-      const end = { state: 'finished', deviceId: 'dev_01', score, measurement, toldSequence: 3 } as const;
-      await campaign.updateTrial('trl_01', end);
-      t.same(await campaign.listTrials(search.id), [trial(0), trial(1, end)]);
-      t.same(await campaign.countTrials(search.id), { pending: 1, finished: 1 });
-      t.same(await campaign.countTrials('srch_02'), {});
-    });
-
-    t.test('releases: name and number are unique', async (t) => {
-      const store = await withSearch(await fresh(t));
-      await store.campaign.insertTrial(trial(0));
-      t.equal(await store.releases.lastReleaseNumber(), 0);
-      await store.releases.insertRelease(release);
-      t.same(await store.releases.findRelease('one'), release);
-      t.equal(await store.releases.lastReleaseNumber(), 1);
-      const clash = { ...release, id: 'rel_02' };
-      await t.rejects(
-        store.releases.insertRelease({ ...clash, number: 2 }),
-        coded('ALREADY_EXISTS', '"one"'),
-      );
-      await t.rejects(store.releases.insertRelease({ ...clash, name: 'two' }), coded('ALREADY_EXISTS', 1));
-      await store.releases.insertRelease({ ...clash, name: 'two', number: 10 });
-      t.same(
-        (await store.releases.listReleases()).map(({ number }) => number),
-        [1, 10],
-      );
-      t.equal(await store.releases.lastReleaseNumber(), 10);
-    });
-
-    t.test('rollouts and their devices', async (t) => {
-      const store = await withSearch(await fresh(t));
-      await store.campaign.insertTrial(trial(0));
-      await store.releases.insertRelease(release);
-      const rollout = (id: string, state: 'running' | 'succeeded', createdAtMs: number) => ({
-        id,
-        releaseId: release.id,
-        state,
-        manifestDigest: release.manifestDigest,
-        createdAtMs,
-      });
-      const device = (rolloutId: string, deviceId: string) => ({
-        rolloutId,
-        deviceId,
-        name: `name of ${deviceId}`,
-        state: 'waiting' as const,
-        reason: null,
-        healthy: null,
-        checked: null,
-        updatedAtMs: 1,
-        sentAtMs: null,
-      });
-      const devices = [device('roll_01', 'dev_01'), device('roll_01', 'dev_02')];
-      const { rollouts } = store;
-      await rollouts.insertRollout(rollout('roll_01', 'running', 1), devices);
-      await rollouts.insertRollout(rollout('roll_02', 'succeeded', 2), []);
-      await t.rejects(
-        rollouts.insertRollout(rollout('roll_03', 'running', 3), [
-          device('roll_03', 'd'),
-          device('roll_03', 'd'),
-        ]),
-        'a device is in a rollout once',
-      );
-      t.equal(await rollouts.findRollout('roll_03'), null, 'all of it or nothing');
-      t.same(await rollouts.findRollout('roll_01'), { ...rollout('roll_01', 'running', 1), devices });
-      t.same(
-        (await rollouts.listRollouts()).map(({ id }) => id),
-        ['roll_02', 'roll_01'],
-        'newest first',
-      );
-      t.same(
-        (await rollouts.listRunningRollouts()).map(({ id }) => id),
-        ['roll_01'],
-      );
-      const change = { state: 'succeeded', healthy: 4, checked: 4, updatedAtMs: 9, sentAtMs: 8 } as const;
-      await rollouts.updateRolloutDevice('roll_01', 'dev_02', change);
-      t.same((await rollouts.findRollout('roll_01'))?.devices, [devices[0], { ...devices[1], ...change }]);
-      await rollouts.updateRollout('roll_01', 'failed');
-      t.same(await rollouts.listRunningRollouts(), []);
-    });
-
-    t.test(
-      'a transaction that throws leaves nothing, one that ends is there after opening again',
-      async (t) => {
-        const open = await prepare(t);
-        const store = await open();
-        const { identity } = store;
-        const half = identity.transact(async ({ settings }) => {
-          await settings.insert('a', '1');
-          t.equal(await settings.read('a'), '1', 'it sees its own changes');
-          throw new Error('changed my mind');
-        });
-        await t.rejects(half, { message: 'changed my mind' });
-        t.equal(await identity.settings.read('a'), null);
-        await identity.transact(({ settings }) => settings.insert('b', '2'));
-        await store.close();
-        const again = await open();
-        t.teardown(() => again.close());
-        t.equal(await again.identity.settings.read('b'), '2');
-      },
-    );
-
-    t.test('100 transactions at once all succeed, one after another', async (t) => {
-      const { fleet, identity } = await fresh(t);
-      const enrolled = {
-        id: 'dev_01',
-        name: 'n',
-        deviceClass: 'c',
-        publicKey: 'k',
-        facts: testFacts,
-        enrolledAtMs: 0,
-      };
-      await identity.devices.insertEnrolled(enrolled);
-      await fleet.devices.update('dev_01', { session: 0 });
-      const addOne = () =>
-        fleet.transact(async ({ devices }) => {
-          const { session } = (await devices.find('dev_01')) ?? {};
-          await devices.update('dev_01', { session: (session ?? 0) + 1 });
-        });
-      await Promise.all(Array.from({ length: 100 }, addOne));
-      t.equal((await fleet.devices.find('dev_01'))?.session, 100, 'no update was lost');
-    });
+testOnBothEngines((t, { place, fresh }) => {
+  t.test('settings: the first value stays', async (t) => {
+    const { settings } = (await fresh(t)).identity;
+    t.equal(await settings.read('key'), null);
+    await settings.insert('key', 'one');
+    await settings.insert('key', 'two');
+    t.equal(await settings.read('key'), 'one');
   });
+
+  t.test('codes', async (t) => {
+    const { codes } = (await fresh(t)).identity;
+    const code = { hash: 'h', deviceClass: null, createdAtMs: 1, expiresAtMs: 2 ** 52, deviceId: null };
+    await codes.insert(code);
+    t.same(await codes.find('h'), code);
+    t.equal(await codes.find('other'), null);
+    await codes.markUsed('h', 'dev_01');
+    t.same(await codes.find('h'), { ...code, deviceId: 'dev_01' });
+  });
+
+  t.test('devices: as enrolment and as the fleet see them', async (t) => {
+    const { identity, fleet } = await fresh(t);
+    const device = {
+      id: 'dev_01',
+      name: 'board',
+      deviceClass: 'pi',
+      publicKey: 'key',
+      facts: testFacts,
+      enrolledAtMs: 7,
+    };
+    await identity.devices.insertEnrolled(device);
+    t.same(await identity.devices.findEnrolled('dev_01'), device);
+    t.same(await identity.devices.findByPublicKey('key'), device);
+    t.equal(await identity.devices.findByPublicKey('other'), null);
+    t.equal(await identity.devices.isNameTaken('board'), true);
+    t.equal(await identity.devices.isNameTaken('Board'), false);
+    await t.rejects(
+      identity.devices.insertEnrolled({ ...device, id: 'dev_02', name: 'b' }),
+      'a key has one device',
+    );
+    const { publicKey: _, ...shown } = device;
+    const unseen = {
+      online: false,
+      session: null,
+      lastSeenAtMs: null,
+      installedReleaseId: null,
+      serveUrl: null,
+      labels: [],
+      conditions: null,
+    };
+    t.same(await fleet.devices.find('dev_01'), { ...shown, ...unseen });
+    await fleet.devices.update('dev_01', { online: true, session: 2 ** 40, serveUrl: 'http://x' });
+    t.match(await fleet.devices.findByIdOrName('board'), {
+      online: true,
+      session: 2 ** 40,
+      serveUrl: 'http://x',
+    });
+    await identity.devices.insertEnrolled({
+      ...device,
+      id: 'dev_00',
+      name: 'dev_01',
+      publicKey: 'k',
+      enrolledAtMs: 8,
+    });
+    t.equal((await fleet.devices.findByIdOrName('dev_01'))?.id, 'dev_01', 'an id wins over a name');
+    t.same(
+      (await fleet.devices.list()).map(({ id }) => id),
+      ['dev_01', 'dev_00'],
+      'by enrolment',
+    );
+    await fleet.devices.markAllOffline();
+    t.equal((await fleet.devices.find('dev_01'))?.online, false);
+  });
+
+  t.test('jobs', async (t) => {
+    const { jobs } = (await fresh(t)).fleet;
+    const job = (id: string, changes: Partial<StoredJob> = {}): StoredJob => ({
+      id,
+      searchId: 'srch_01',
+      trialId: 'trl_01',
+      deviceId: 'dev_01',
+      state: 'QUEUED',
+      body: jobBody,
+      sends: 0,
+      createdAtMs: 1,
+      sentAtMs: null,
+      endedAtMs: null,
+      result: null,
+      reason: null,
+      ...changes,
+    });
+    await jobs.insert(job('job_03', { createdAtMs: 0, trialId: 'trl_02' }));
+    await jobs.insert(job('job_02', { deviceId: 'dev_02' }));
+    await jobs.insert(job('job_01'));
+    await t.rejects(jobs.insert(job('job_01')), 'an id is there once');
+    const ids = (rows: StoredJob[]) => rows.map(({ id }) => id);
+    t.same(ids(await jobs.listUnfinished()), ['job_03', 'job_01', 'job_02'], 'by creation, then by id');
+    t.same(ids(await jobs.listUnfinished('dev_02')), ['job_02']);
+    const result = { jobId: 'job_01', outcome: 'measured', measurement } as const;
+    await jobs.update('job_01', { state: 'SUCCEEDED', sends: 1, sentAtMs: 2, endedAtMs: 3, result });
+    t.same(
+      await jobs.find('job_01'),
+      job('job_01', { state: 'SUCCEEDED', sends: 1, sentAtMs: 2, endedAtMs: 3, result }),
+    );
+    await jobs.update('job_02', { state: 'SENT' });
+    t.same(ids(await jobs.listUnfinished()), ['job_03', 'job_02'], 'what is over is not listed');
+    t.same(ids(await jobs.listOfTrials(['trl_01'])), ['job_01', 'job_02']);
+    t.same(ids(await jobs.listOfTrials([])), []);
+    const many = Array.from({ length: 10_001 }, (_, i) => `none_${i}`);
+    t.same(ids(await jobs.listOfTrials([...many, 'trl_02'])), ['job_03'], 'more trials than one query takes');
+  });
+
+  t.test('catalog: names are unique within their kind', async (t) => {
+    const { catalog } = await withModels(await fresh(t));
+    t.same(await catalog.listBases(), [base]);
+    t.same(await catalog.findBase('tiny'), base);
+    t.same(await catalog.findBase(base.id), base);
+    t.equal(await catalog.findBase('other'), null);
+    await t.rejects(catalog.insertBase({ ...base, id: 'base_02' }), coded('ALREADY_EXISTS', '"tiny"'));
+    t.same(await catalog.findAdapter('wide'), adapter);
+    t.same(await catalog.listAdapters(), [adapter]);
+    await t.rejects(catalog.insertAdapter({ ...adapter, id: 'adp_02' }), coded('ALREADY_EXISTS', '"wide"'));
+    await t.rejects(
+      catalog.insertAdapter({ ...adapter, id: 'adp_02', name: 'x', baseId: 'none' }),
+      'of no base',
+    );
+    t.same(await catalog.findDataset('rows'), dataset);
+    t.same(await catalog.listDatasets(), [dataset]);
+    await t.rejects(catalog.insertDataset({ ...dataset, id: 'data_02' }), coded('ALREADY_EXISTS', '"rows"'));
+    await catalog.insertBase({ ...base, id: 'base_00', name: 'newer', createdAtMs: base.createdAtMs + 1 });
+    t.same(
+      (await catalog.listBases()).map(({ name }) => name),
+      ['tiny', 'newer'],
+    );
+  });
+
+  t.test('trainings', async (t) => {
+    const { trainings } = await withModels(await fresh(t));
+    await trainings.insertTraining(training);
+    t.same(await trainings.findTraining('run'), training);
+    await t.rejects(
+      trainings.insertTraining({ ...training, id: 'trn_02' }),
+      coded('ALREADY_EXISTS', '"run"'),
+    );
+    const further: TrainingRecord = {
+      ...training,
+      step: 7,
+      loss: 1.25,
+      tokensPerSecond: 1e4,
+      etaSeconds: 0.5,
+    };
+    await trainings.updateTraining({ ...further, createdAtMs: 99 });
+    t.same(await trainings.listTrainings(), [further], 'the time of its creation stays');
+  });
+
+  t.test('searches and trials', async (t) => {
+    const { campaign } = await withSearch(await fresh(t));
+    t.same(await campaign.findSearch('first'), search);
+    await t.rejects(campaign.insertSearch({ ...search, id: 'srch_02' }), coded('ALREADY_EXISTS', '"first"'));
+    await campaign.insertSearch({
+      ...search,
+      id: 'srch_02',
+      name: 'second',
+      state: 'finalizing',
+      createdAtMs: 11,
+    });
+    await campaign.insertSearch({
+      ...search,
+      id: 'srch_03',
+      name: 'third',
+      state: 'finished',
+      createdAtMs: 12,
+    });
+    const names = (rows: StoredSearch[]) => rows.map(({ name }) => name);
+    t.same(names(await campaign.listSearches()), ['third', 'second', 'first']);
+    t.same(names(await campaign.listUnfinishedSearches()), ['first', 'second']);
+    await campaign.updateSearch(search.id, { state: 'finished', chosenTrialId: 'trl_00', endedAtMs: 50 });
+    t.match(await campaign.findSearch(search.id), {
+      state: 'finished',
+      chosenTrialId: 'trl_00',
+      endedAtMs: 50,
+    });
+
+    await campaign.insertTrial(trial(1));
+    await campaign.insertTrial(trial(0));
+    await t.rejects(campaign.insertTrial(trial(1, { id: 'trl_09' })), 'a number is there once');
+    t.same(await campaign.listTrials(search.id), [trial(0), trial(1)], 'by number');
+    const end = { state: 'finished', deviceId: 'dev_01', score, measurement, toldSequence: 3 } as const;
+    await campaign.updateTrial('trl_01', end);
+    t.same(await campaign.listTrials(search.id), [trial(0), trial(1, end)]);
+    t.same(await campaign.countTrials(search.id), { pending: 1, finished: 1 });
+    t.same(await campaign.countTrials('srch_02'), {});
+  });
+
+  t.test('releases: name and number are unique', async (t) => {
+    const store = await withSearch(await fresh(t));
+    await store.campaign.insertTrial(trial(0));
+    t.equal(await store.releases.lastReleaseNumber(), 0);
+    await store.releases.insertRelease(release);
+    t.same(await store.releases.findRelease('one'), release);
+    t.equal(await store.releases.lastReleaseNumber(), 1);
+    const clash = { ...release, id: 'rel_02' };
+    await t.rejects(store.releases.insertRelease({ ...clash, number: 2 }), coded('ALREADY_EXISTS', '"one"'));
+    await t.rejects(store.releases.insertRelease({ ...clash, name: 'two' }), coded('ALREADY_EXISTS', 1));
+    await store.releases.insertRelease({ ...clash, name: 'two', number: 10 });
+    t.same(
+      (await store.releases.listReleases()).map(({ number }) => number),
+      [1, 10],
+    );
+    t.equal(await store.releases.lastReleaseNumber(), 10);
+  });
+
+  t.test('rollouts and their devices', async (t) => {
+    const store = await withSearch(await fresh(t));
+    await store.campaign.insertTrial(trial(0));
+    await store.releases.insertRelease(release);
+    const rollout = (id: string, state: 'running' | 'succeeded', createdAtMs: number) => ({
+      id,
+      releaseId: release.id,
+      state,
+      manifestDigest: release.manifestDigest,
+      createdAtMs,
+    });
+    const device = (rolloutId: string, deviceId: string) => ({
+      rolloutId,
+      deviceId,
+      name: `name of ${deviceId}`,
+      state: 'waiting' as const,
+      reason: null,
+      healthy: null,
+      checked: null,
+      updatedAtMs: 1,
+      sentAtMs: null,
+    });
+    const devices = [device('roll_01', 'dev_01'), device('roll_01', 'dev_02')];
+    const { rollouts } = store;
+    await rollouts.insertRollout(rollout('roll_01', 'running', 1), devices);
+    await rollouts.insertRollout(rollout('roll_02', 'succeeded', 2), []);
+    await t.rejects(
+      rollouts.insertRollout(rollout('roll_03', 'running', 3), [
+        device('roll_03', 'd'),
+        device('roll_03', 'd'),
+      ]),
+      'a device is in a rollout once',
+    );
+    t.equal(await rollouts.findRollout('roll_03'), null, 'all of it or nothing');
+    t.same(await rollouts.findRollout('roll_01'), { ...rollout('roll_01', 'running', 1), devices });
+    t.same(
+      (await rollouts.listRollouts()).map(({ id }) => id),
+      ['roll_02', 'roll_01'],
+      'newest first',
+    );
+    t.same(
+      (await rollouts.listRunningRollouts()).map(({ id }) => id),
+      ['roll_01'],
+    );
+    const change = { state: 'succeeded', healthy: 4, checked: 4, updatedAtMs: 9, sentAtMs: 8 } as const;
+    await rollouts.updateRolloutDevice('roll_01', 'dev_02', change);
+    t.same((await rollouts.findRollout('roll_01'))?.devices, [devices[0], { ...devices[1], ...change }]);
+    await rollouts.updateRollout('roll_01', 'failed');
+    t.same(await rollouts.listRunningRollouts(), []);
+  });
+
+  t.test(
+    'a transaction that throws leaves nothing, one that ends is there after opening again',
+    async (t) => {
+      const where = await place(t);
+      const open = () => openStore(where);
+      const store = await open();
+      const { identity } = store;
+      const half = identity.transact(async ({ settings }) => {
+        await settings.insert('a', '1');
+        t.equal(await settings.read('a'), '1', 'it sees its own changes');
+        throw new Error('changed my mind');
+      });
+      await t.rejects(half, { message: 'changed my mind' });
+      t.equal(await identity.settings.read('a'), null);
+      await identity.transact(({ settings }) => settings.insert('b', '2'));
+      await store.close();
+      const again = await open();
+      t.teardown(() => again.close());
+      t.equal(await again.identity.settings.read('b'), '2');
+    },
+  );
+
+  t.test('100 transactions at once all succeed, one after another', async (t) => {
+    const { fleet, identity } = await fresh(t);
+    const enrolled = {
+      id: 'dev_01',
+      name: 'n',
+      deviceClass: 'c',
+      publicKey: 'k',
+      facts: testFacts,
+      enrolledAtMs: 0,
+    };
+    await identity.devices.insertEnrolled(enrolled);
+    await fleet.devices.update('dev_01', { session: 0 });
+    const addOne = () =>
+      fleet.transact(async ({ devices }) => {
+        const { session } = (await devices.find('dev_01')) ?? {};
+        await devices.update('dev_01', { session: (session ?? 0) + 1 });
+      });
+    await Promise.all(Array.from({ length: 100 }, addOne));
+    t.equal((await fleet.devices.find('dev_01'))?.session, 100, 'no update was lost');
+  });
+});

@@ -30,7 +30,7 @@ const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   LAYOUT_VERSION: 'a weight file of ours has a layout this release does not read',
   UNSUPPORTED_ARCHITECTURE: 'config.json names an architecture that cannot be imported',
   MODEL_CONFIG: 'config.json lacks a field or has one that does not fit',
-  TOKENIZER: 'tokenizer.json cannot be used',
+  TOKENIZER: 'tokenizer.json or the chat template cannot be used',
   ADAPTER_CONFIG: 'adapter_config.json is not that of a LoRA we can import',
   ADAPTER_OTHER_BASE: 'the adapter was made for another base',
   SPACE_INVALID: 'a search-space file does not fit its schema or the model',
@@ -87,11 +87,13 @@ function commandRows(program: Command, path = program.name()): Row[] {
     .filter((command) => command.name() !== 'help')
     .flatMap((command) => {
       const name = `${path} ${command.name()}`;
-      if (command.commands.length > 0) return commandRows(command, name);
+      const below = commandRows(command, name);
+      // A group that takes arguments is a command too.
+      if (below.length > 0 && command.registeredArguments.length === 0) return below;
       const args = command.registeredArguments.map((arg) =>
         arg.required ? `<${arg.name()}>` : `[${arg.name()}]`,
       );
-      return [[`\`${[name, ...args].join(' ')}\``, command.summary()]];
+      return [[`\`${[name, ...args].join(' ')}\``, command.summary()], ...below];
     });
 }
 

@@ -20,7 +20,17 @@ const coreAndNode = [core, '@fleetlora/shared/node', 'node:'];
 const coreParts = ['protocol', 'graph', 'space', 'weights', 'text', 'statistics', 'engine'];
 const coreRoot = ['errors', 'units', 'random', 'clock', 'runtime'];
 const corePackages = ['typebox', '@huggingface/tokenizers', '@huggingface/jinja', '@noble/hashes'];
-const domains = ['identity', 'fleet', 'models', 'training', 'evaluation', 'campaign', 'rollout', 'search'];
+const domains = [
+  'identity',
+  'fleet',
+  'models',
+  'training',
+  'evaluation',
+  'campaign',
+  'rollout',
+  'search',
+  'retention',
+];
 const agentParts = [
   'artifacts',
   'child',
@@ -30,6 +40,7 @@ const agentParts = [
   'link',
   'measure',
   'model',
+  'policy',
   'serve',
 ];
 
@@ -64,11 +75,16 @@ export const importTable: Readonly<Record<string, ImportRule>> = {
   agent: { siblings: agentParts, rootFiles: ['*'], packages: [...coreAndNode, 'pino', 'ulid'] },
 
   ...Object.fromEntries(domains.map((part) => [`coordinator/${part}`, domain])),
+  'coordinator/models': { ...domain, packages: [...domain.packages, 'csv-parse'] },
   'coordinator/search': { packages: [core] },
   'coordinator/store': {
     siblingTypes: domains,
     siblingPorts: domains,
-    packages: [...coreAndNode, 'drizzle-orm', '@libsql/client'],
+    packages: [...coreAndNode, 'drizzle-orm', '@libsql/client', 'pg'],
+  },
+  'coordinator/backup': {
+    siblings: ['store'],
+    packages: [...coreAndNode, 'tar-stream', 'typebox'],
   },
   'coordinator/api': {
     siblings: domains,
@@ -83,7 +99,7 @@ export const importTable: Readonly<Record<string, ImportRule>> = {
     packages: [core, 'node:', 'commander', 'cli-progress', 'cli-table3', 'picocolors'],
   },
   coordinator: {
-    siblings: [...domains, 'store', 'api', 'broker'],
+    siblings: [...domains, 'store', 'backup', 'api', 'broker'],
     rootFiles: ['*'],
     packages: [...coreAndNode, 'pino', 'ulid', 'drizzle-kit'],
   },

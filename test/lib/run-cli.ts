@@ -21,7 +21,16 @@ export function spawnCli(
   args: readonly string[],
   env: Record<string, string> = {},
 ): ChildProcess {
-  const { FLEETLORA_URL, FLEETLORA_TOKEN, FLEETLORA_DATA, FORCE_COLOR, NO_COLOR, ...inherited } = process.env;
+  const {
+    FLEETLORA_URL,
+    FLEETLORA_TOKEN,
+    FLEETLORA_DATA,
+    FLEETLORA_DATABASE_URL,
+    DATABASE_URL,
+    FORCE_COLOR,
+    NO_COLOR,
+    ...inherited
+  } = process.env;
   return spawn(process.execPath, [binaries[name], ...args], {
     env: { ...inherited, HOME: '/nonexistent', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

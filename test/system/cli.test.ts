@@ -47,7 +47,12 @@ t.test('bad usage ends with code 2 and one line that names what is wrong', async
     [['nonsense'], /unknown command 'nonsense'/],
     [['devices', '--nonsense'], /unknown option '--nonsense'/],
     [['base', 'import'], /missing required argument 'dir'/],
-    [['train', '--base', 'b'], /required option '--data <file>'/],
+    [['train', '--base', 'b'], /required option '--space <space>'/],
+    [['train', '--base', 'b', '--space', 'lonas', '--out', 'o'], /no data was given, wanted --data FILE or/],
+    [['train', '--base', 'b', '--space', 'x', '--out', 'o', '--data', 'f', '--dataset', 'd'], /both given/],
+    [['dataset', 'import'], /no file was given/],
+    [['dataset', 'import', 'a.csv', '--scorer', 'regex'], /--scorer regex needs --pattern/],
+    [['dataset', 'import', 'a.csv', '--split', '80/20'], /'80\/20' is invalid.*add up to 100/],
     [['up', '--port', '65536'], /'65536' is invalid.*0 to 65535/],
     [
       ['search', 'start', '--adapter', 'a', '--dataset', 'd', '--cost', 'watts'],

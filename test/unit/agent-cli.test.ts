@@ -1,6 +1,7 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createProgram, exitCodeOf, explainError } from '@fleetlora/agent/cli';
+import { describeDataFolder } from '@fleetlora/agent/folder';
 import { CommanderError } from 'commander';
 import t, { type Test } from 'tap';
 import { layTinyModel } from '../lib/laid-models.js';
@@ -57,6 +58,11 @@ t.test('used wrongly: exit code 2; failed: exit code 1', async (t) => {
     stderr: /65536.*0 to 65535/,
   });
   t.match(await run(['run', '--threads', '0', '--data', data]), { code: 2, stderr: /--threads 0.*1 to 256/ });
+  for (const size of ['0', '2XB', '-1GB', '1126TB'])
+    t.match(await run(['run', '--content-limit', size, '--data', data]), {
+      code: 2,
+      stderr: new RegExp(`--content-limit ${size} is not a size`),
+    });
   t.match(await run(['run', '--log', 'loud', '--data', data]), { code: 2, stderr: /loud/ });
   t.match(await run(['run', '--data', data]), {
     code: 1,
@@ -69,6 +75,25 @@ t.test('used wrongly: exit code 2; failed: exit code 1', async (t) => {
   const status = await run(['status', '--data', join(data, 'none'), '--json']);
   t.match(JSON.parse(status.stdout), { enrolled: false, pid: null });
   t.match(await run(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
+});
+
+t.test('status: the policies are shown while the agent does not run, too', async (t) => {
+  const folder = describeDataFolder(join(await tempFolder(t), 'agent'));
+  await mkdir(folder.root);
+  const policies = [
+    { scope: { kind: 'class', name: 'pi5' }, policy: { hours: ['22:00-06:00'], mainsPower: true } },
+    { scope: { kind: 'label', name: 'lab' }, policy: { quietSeconds: 90 } },
+  ];
+  await writeFile(folder.policyFile, JSON.stringify({ policies }));
+  const { code, stdout } = await run(['status', '--data', folder.root]);
+  t.equal(code, 0);
+  t.match(stdout, /^may measure +-$/m);
+  t.match(stdout, /^policy +class pi5: 22:00-06:00, mains power$/m);
+  t.match(stdout, /^policy +label lab: 90 s of quiet$/m);
+  t.match(JSON.parse((await run(['status', '--data', folder.root, '--json'])).stdout), {
+    conditions: null,
+    policies,
+  });
 });
 
 t.test('help is worth reading', async (t) => {

@@ -1,6 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decimal, duration, integer, readSpace, toName } from '@fleetlora/coordinator/cli';
+import {
+  daysOrNone,
+  decimal,
+  duration,
+  integer,
+  readSpace,
+  sizeOrNone,
+  toName,
+} from '@fleetlora/coordinator/cli';
 import { InvalidArgumentError } from 'commander';
 import t from 'tap';
 import { coded } from '../lib/coded.js';
@@ -21,6 +29,30 @@ t.test('decimal(0, 1) takes 0, 1 and 3e-3, refuses -0.1, 1.0001, blank and words
   for (const text of ['-0.1', '1.0001', '', ' ', 'NaN', 'x'])
     t.throws(() => parse(text), InvalidArgumentError, `"${text}"`);
 });
+
+t.test('daysOrNone takes 1, 36500 and none, refuses 0, 36501, 1.5, 1d and blank', async (t) => {
+  t.strictSame(['1', '36500', 'none'].map(daysOrNone), [1, 36_500, 'none']);
+  for (const text of ['0', '36501', '1.5', '1d', '', '-1', 'None'])
+    t.throws(() => daysOrNone(text), InvalidArgumentError, `"${text}"`);
+});
+
+t.test(
+  'sizeOrNone: 0, 7B, 1.5KB, 500MB, 20 gb, 1TB, 2^50 and none; not 2^50 + 1, 5XB, 5M or blank',
+  async (t) => {
+    t.strictSame(['0', '7B', '1.5KB', '500MB', '20 gb', '1TB', '1125899906842624', 'none'].map(sizeOrNone), [
+      0,
+      7,
+      1500,
+      500e6,
+      20e9,
+      1e12,
+      2 ** 50,
+      'none',
+    ]);
+    for (const text of ['1125899906842625', '1126TB', '5XB', '5M', '', '-1', '1e9', '.5GB'])
+      t.throws(() => sizeOrNone(text), InvalidArgumentError, `"${text}"`);
+  },
+);
 
 t.test('duration: 90 and 90s are 90, 30m 1800, 12h 43200, 7d 604800', async (t) => {
   t.strictSame(['90', '90s', '30m', '12h', '7d'].map(duration), [90, 90, 1800, 43_200, 604_800]);

@@ -21,7 +21,8 @@ export function addUp(program: Command, context: CliContext): void {
       'Runs the coordinator until Ctrl-C: API and documentation on the web port, MQTT for devices on\n' +
         'its own port and as WebSocket at /mqtt of the web port. The first start makes an admin token,\n' +
         'prints it once and keeps it in DIR/admin-token (readable by you alone), where the other\n' +
-        'commands on this machine find it. Loopback addresses only.',
+        'commands on this machine find it. Loopback addresses only. What it remembers is in a SQLite file of\n' +
+        'the folder, or in the PostgreSQL database of DATABASE_URL (or FLEETLORA_DATABASE_URL).',
     )
     .option(
       '--data, --data-folder <dir>',
@@ -37,11 +38,12 @@ export function addUp(program: Command, context: CliContext): void {
       `
 Examples:
   fleetlora up
-  fleetlora up --data ./lab --port 0 --mqtt-port 0 --log warn`,
+  fleetlora up --data ./lab --port 0 --mqtt-port 0 --log warn
+  DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE fleetlora up`,
     )
     .action(async (options: UpOptions) => {
       // Loaded here: no other command needs the service and its native libraries.
-      const { startCoordinator } = await import('../../app.js');
+      const { databaseUrlOf, startCoordinator } = await import('../../app.js');
       const dataFolder = dataFolderOf(options, context.env);
       const running = await startCoordinator({
         dataFolder,
@@ -49,6 +51,7 @@ Examples:
         webPort: options.port,
         mqttPort: options.mqttPort,
         logLevel: options.log,
+        databaseUrl: databaseUrlOf(context.env),
       });
       try {
         if (options.json) printJson(context, { url: running.url, mqttUrl: running.mqttUrl, dataFolder });
@@ -59,7 +62,8 @@ Examples:
           if (running.adminToken !== null)
             print(context, `admin token  ${running.adminToken}   (shown once)`);
         }
-        await aborted(context.signal);
+        const failure = await Promise.race([aborted(context.signal), running.failed]);
+        if (failure instanceof Error) throw failure;
         say(context, 'stopping');
       } finally {
         await running.stop();

@@ -1,5 +1,30 @@
-import { bigint, doublePrecision, index, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { bigint, customType, doublePrecision, index, pgTable, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { TableKit } from './kit.js';
+
+/**
+ * Text as PostgreSQL can hold it. It has no NUL character and no half of a surrogate pair, which a
+ * device or a file may well send: each becomes U+FFFD, as in any text that cannot be decoded.
+ */
+export function toStorableText(text: string): string {
+  // With the flag u, a pair is one code point: what is left of \p{Surrogate} are halves.
+  return text.replace(/\0|\p{Surrogate}/gu, '\ufffd');
+}
+
+/** As JSON; the same for the strings inside. */
+function toStorableJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === 'string' ? toStorableText(inner) : inner,
+  );
+}
+
+const text = customType<{ data: string; driverData: string }>({
+  dataType: () => 'text',
+  toDriver: toStorableText,
+});
+const jsonb = customType<{ data: unknown; driverData: unknown }>({
+  dataType: () => 'jsonb',
+  toDriver: toStorableJson,
+});
 
 /**
  * The table kit for PostgreSQL. Repositories are typed by the SQLite side; the builders below give
