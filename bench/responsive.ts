@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { defaultMeasurePlan, type Search, type Training } from '@fleetlora/shared/protocol';
@@ -50,6 +50,9 @@ export const responsiveProof: Bench = {
     };
     try {
       await measured('import', () => importAll(fleet, dataFolder));
+      const table = join(workFolder, 'table.csv');
+      await writeFile(table, makeTable(quick ? 20_000 : 1_000_000));
+      await measured('import a large CSV file', () => importTable(fleet, table));
       const search = await measured('train, evaluate and search', () =>
         trainAndSearch(fleet, {
           trials: quick ? 6 : 24,
@@ -81,6 +84,20 @@ async function importAll(fleet: LocalFleet, dataFolder: string): Promise<void> {
   await fleet.command(['adapter', 'import', join(demo, 'adapter'), '--base', 'base', ...space]);
   for (const part of ['test', 'train'])
     await fleet.command(['dataset', 'import', join(dataFolder, `${part}.jsonl`)]);
+}
+
+/** A CSV file of this many rows, about 100 bytes each, of 77 classes. */
+function makeTable(rows: number): string {
+  const filler = 'and some more words so that a row is about as long as a question';
+  const lines = Array.from({ length: rows }, (_, row) => `"question ${row}, ${filler}",class_${row % 77}`);
+  return `text,label\n${lines.join('\n')}\n`;
+}
+
+/** Imports it in every way that costs time: templates, made splits, a pattern tried on each row. */
+async function importTable(fleet: LocalFleet, path: string): Promise<void> {
+  const templates = ['--prompt-template', 'Message: {text}\\nIntent:', '--label-column', 'label'];
+  const scorer = ['--scorer', 'regex', '--pattern', 'class (\\d+)'];
+  await fleet.command(['dataset', 'import', path, '--split', '80/10/10', ...templates, ...scorer]);
 }
 
 /** Starts a training and a search together, and ends the training once the search has ended. */

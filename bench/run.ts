@@ -12,6 +12,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { adapterProof } from './adapter.js';
+import { diskProof } from './disk.js';
+import { killProof } from './kill.js';
 import type { Bench } from './lib/bench.js';
 import { renderResult } from './lib/render-result.js';
 import { readSurroundings } from './lib/surroundings.js';
@@ -19,7 +21,14 @@ import { oracleProof } from './oracle.js';
 import { responsiveProof } from './responsive.js';
 import { tableProof } from './table.js';
 
-const benches: readonly Bench[] = [oracleProof, tableProof, adapterProof, responsiveProof];
+const benches: readonly Bench[] = [
+  oracleProof,
+  tableProof,
+  adapterProof,
+  responsiveProof,
+  killProof,
+  diskProof,
+];
 
 function usage(): string {
   const lines = benches.flatMap((bench) => [

@@ -9,6 +9,8 @@ export interface JobRunner {
   cancel(jobId: string): void;
   /** The running job and the waiting ones. */
   heldJobIds(): string[];
+  /** Of the files that those jobs need. */
+  heldDigests(): string[];
   runningJobId(): string | null;
   /** Stops without a result: the coordinator sends unfinished jobs again after the next birth. */
   stop(): Promise<void>;
@@ -31,7 +33,7 @@ const MAX_REASON = 4000;
 export function createJobRunner(doors: JobRunnerDoors): JobRunner {
   const waiting: MeasureJob[] = [];
   const finished = new Set<string>();
-  let running: { jobId: string; abort: AbortController; done: Promise<void> } | null = null;
+  let running: { job: MeasureJob; jobId: string; abort: AbortController; done: Promise<void> } | null = null;
   let stopped = false;
 
   async function finish(result: JobResult): Promise<void> {
@@ -78,7 +80,7 @@ export function createJobRunner(doors: JobRunnerDoors): JobRunner {
       running = null;
       next();
     });
-    running = { jobId: job.jobId, abort, done };
+    running = { job, jobId: job.jobId, abort, done };
   }
 
   const heldJobIds = (): string[] => [
@@ -108,6 +110,8 @@ export function createJobRunner(doors: JobRunnerDoors): JobRunner {
       } else if (running?.jobId === jobId) running.abort.abort();
     },
     heldJobIds,
+    heldDigests: () =>
+      [...(running ? [running.job] : []), ...waiting].flatMap((job) => [job.baseDigest, job.adapterDigest]),
     runningJobId: () => running?.jobId ?? null,
     async stop() {
       stopped = true;

@@ -7,6 +7,7 @@ import { systemClock } from '@fleetlora/shared/clock';
 import { Measurement, parseAs } from '@fleetlora/shared/protocol';
 import { encodeGenome, type Form, uniformGenome } from '@fleetlora/shared/space';
 import t, { type Test } from 'tap';
+import { killChild } from '../lib/child-processes.js';
 import { layReferenceModel, layTinyModel } from '../lib/laid-models.js';
 import { missingReference } from '../lib/reference.js';
 import { tempFolder } from '../lib/temp-folder.js';
@@ -75,11 +76,55 @@ for (const [step, entries] of [
     t.same(await readdir(join(job.folder, 'scratch')), []);
   });
 
-t.test('a child killed for memory makes the candidate infeasible', async (t) => {
-  const job = await openJob(t);
-  const outcome = await measureCandidate(job, { ...doors, entries: { memory: child('sigkill') } });
-  t.match(outcome, { outcome: 'infeasible', reason: /weighing was killed by SIGKILL/ });
-});
+/** Counters of a kernel that counts a kill for memory at every look, at none, or does not count. */
+const oomKills = {
+  rising: () => {
+    let group = 0;
+    return async () => ({ group: group++, system: 7 });
+  },
+  still: () => async () => ({ group: 0, system: 7 }),
+  missing: () => async () => ({ group: null, system: null }),
+};
+for (const [counters, outcome, reason, tries] of [
+  ['rising', 'infeasible', 'weighing was killed by SIGKILL: the system ran out of memory', 1],
+  ['still', 'failed', 'weighing was killed by SIGKILL again and again, though no memory was lacking', 2],
+  ['missing', 'infeasible', 'weighing was killed by SIGKILL, most likely out of memory', 2],
+] as const)
+  t.test(
+    `a child that SIGKILL ends, OOM counters ${counters}: ${outcome} after ${tries} tries`,
+    async (t) => {
+      const job = await openJob(t);
+      const killed: string[] = [];
+      const found = await measureCandidate(job, {
+        ...doors,
+        entries: { memory: child('sigkill') },
+        readOomKills: oomKills[counters](),
+        onKilled: (step, killer) => killed.push(`${step} by ${killer}`),
+      });
+      t.same(found, { outcome, reason });
+      t.equal(killed.length, tries - 1);
+    },
+  );
+
+const skip = process.platform === 'linux' ? false : 'looks for processes in /proc';
+for (const step of ['merging', 'timing', 'weighing'] as const)
+  t.test(
+    `a child that is killed once while ${step} is run again, and the candidate is measured`,
+    { skip },
+    async (t) => {
+      const job = await openJob(t, { genome: genomeText('merged') });
+      const names = { merging: 'preparation-child', timing: 'timing-child', weighing: 'memory-child' };
+      const killed: string[] = [];
+      const measuring = measureCandidate(job, {
+        ...doors,
+        readOomKills: oomKills.still(),
+        onKilled: (killedStep, killer) => killed.push(`${killedStep} by ${killer}`),
+      });
+      await killChild(process.pid, names[step]);
+      t.match(await measuring, { outcome: 'measured' });
+      t.same(killed, [`${step} by other`]);
+    },
+  );
 
 t.test('a child that hangs is killed at the timeout of the job', async (t) => {
   const job = await openJob(t, { timeoutMs: 1000 });

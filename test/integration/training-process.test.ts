@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTrainer, type Trainer } from '@fleetlora/coordinator/training';
 import { systemClock } from '@fleetlora/shared/clock';
@@ -6,6 +5,7 @@ import type { Training } from '@fleetlora/shared/protocol';
 import { anchorGenome, bindSearchSpace, type SearchSpaceFile } from '@fleetlora/shared/space';
 import { readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
 import t, { type Test } from 'tap';
+import { findChildren, killChild } from '../lib/child-processes.js';
 import { type OpenModels, openModels, tinyBaseFiles } from '../lib/open-models.js';
 
 const space: SearchSpaceFile = {
@@ -63,17 +63,7 @@ async function until(trainer: Trainer, id: string, done: (training: Training) =>
   }
 }
 /** Process ids of the trainings that this process started. */
-async function trainingProcesses(): Promise<number[]> {
-  const children = (await readFile(`/proc/self/task/${process.pid}/children`, 'utf8'))
-    .split(' ')
-    .filter(Boolean);
-  const lines = await Promise.all(
-    children.map(
-      async (pid) => [pid, await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')] as const,
-    ),
-  );
-  return lines.filter(([, line]) => line.includes('training-child.js')).map(([pid]) => Number(pid));
-}
+const trainingProcesses = (): Promise<number[]> => findChildren(process.pid, 'training-child.js');
 async function untilTrue(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
@@ -132,6 +122,76 @@ t.test(
     t.match(await until(trainer, id, isOver), { state: 'stopped', error: null });
   },
 );
+
+t.test(
+  'killed five times at steps 10 to 90 of 120: losses and adapter file are those of an undisturbed run',
+  async (t) => {
+    const { models, open, errors } = await openTrainer(t);
+    const trainer = open();
+    /** Runs a training to its end, killing its process at these steps; the losses that were seen. */
+    const train = async (name: string, killAt: readonly number[]) => {
+      const losses = new Map<number, number>();
+      const repeats: string[] = [];
+      const waiting = [...killAt];
+      const { id } = await trainer.start({ ...request(120), name });
+      const ended = await until(trainer, id, ({ step, loss, state }) => {
+        if (loss !== null) {
+          const before = losses.get(step) ?? loss;
+          if (before !== loss) repeats.push(`step ${step}: ${before}, then ${loss}`);
+          losses.set(step, loss);
+        }
+        if (state === 'running' && waiting[0] !== undefined && step >= waiting[0]) {
+          waiting.shift();
+          void killChild(process.pid, 'training-child.js');
+        }
+        return state !== 'running';
+      });
+      t.match(ended, { state: 'finished', step: 120, error: null });
+      t.same(waiting, [], 'all kills were made');
+      t.same(repeats, [], 'a step that is made again has the same loss');
+      return { losses, adapter: await models.catalog.findAdapter(name) };
+    };
+    const whole = await train('whole', []);
+    // Three deaths in a row would end a run that gets no further; these five are steps apart.
+    const killed = await train('killed', [10, 30, 50, 70, 90]);
+    t.equal(killed.adapter.digest, whole.adapter.digest, 'the same file, byte for byte');
+    const both = [...whole.losses].filter(([step]) => killed.losses.has(step));
+    t.ok(both.length > 10, `${both.length} steps were seen in both runs`);
+    t.same(
+      both.map(([step]) => killed.losses.get(step)),
+      both.map(([, loss]) => loss),
+    );
+    t.same(errors, []);
+  },
+);
+
+t.test('a process that dies on the spot again and again takes its run down with it', async (t) => {
+  const { open } = await openTrainer(t);
+  const trainer = open();
+  const { id } = await trainer.start(request(400));
+  let deaths = 0;
+  let isOverNow = false;
+  const kills = (async () => {
+    const seen = new Set<number>();
+    while (!isOverNow) {
+      const [victim] = await trainingProcesses();
+      if (victim !== undefined && !seen.has(victim)) {
+        seen.add(victim);
+        process.kill(victim, 'SIGKILL');
+        deaths++;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  })();
+  const ended = await until(trainer, id, isOver);
+  isOverNow = true;
+  await kills;
+  t.match(ended, {
+    state: 'failed',
+    error: /was killed by SIGKILL 4 times at step 0; its last checkpoint stays/,
+  });
+  t.equal(deaths, 4, 'started again three times');
+});
 
 t.test('names, bases and data sets that are not there are refused before a process starts', async (t) => {
   const { open } = await openTrainer(t);

@@ -1,4 +1,7 @@
 import {
+  groupCounterFiles,
+  judgeKiller,
+  parseOomKills,
   parseProcessMemory,
   readProcessMemory,
   timeCandidate,
@@ -141,4 +144,34 @@ t.test('memory: without a mark the largest resident set is told, and said so', a
     anonymousBytes: 50,
     memoryMethod: 'polledRss',
   });
+});
+
+t.test('who killed a child, from the counters of the kernel before and after', async (t) => {
+  const counts = (group: number | null, system: number | null) => ({ group, system });
+  for (const [before, after, killer] of [
+    [counts(3, 5), counts(3, 5), 'other'],
+    [counts(3, 5), counts(4, 6), 'memory'],
+    [counts(3, 5), counts(3, 6), 'memory'],
+    [counts(null, 5), counts(null, 5), 'other'],
+    [counts(null, 5), counts(null, 6), 'memory'],
+    [counts(0, null), counts(0, null), 'other'],
+    [counts(null, null), counts(null, null), 'unknown'],
+    [counts(3, null), counts(null, 6), 'unknown'],
+  ] as const)
+    t.equal(judgeKiller(before, after), killer, JSON.stringify([before, after]));
+});
+
+t.test('counters of the kernel: cgroup v2, cgroup v1, /proc/vmstat', async (t) => {
+  t.equal(parseOomKills('low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\noom_group_kill 0\n'), 1);
+  t.equal(parseOomKills('oom_kill_disable 0\nunder_oom 0\noom_kill 4\n'), 4);
+  t.equal(parseOomKills('pgfault 99\noom_kill 17\n'), 17);
+  t.equal(parseOomKills('low 0\n'), null);
+  t.same(groupCounterFiles('0::/user.slice/agent.service\n'), [
+    '/sys/fs/cgroup/user.slice/agent.service/memory.events',
+    '/sys/fs/cgroup/memory.events',
+  ]);
+  t.same(groupCounterFiles('5:cpu,cpuacct:/x\n4:memory:/a/b\n'), [
+    '/sys/fs/cgroup/memory/a/b/memory.oom_control',
+    '/sys/fs/cgroup/memory/memory.oom_control',
+  ]);
 });

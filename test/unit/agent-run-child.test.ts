@@ -58,6 +58,16 @@ t.test('an answer that does not fit is an error of ours', async (t) => {
   t.match(found, { kind: 'threw', code: 'BUG', message: /wanted a number/ });
 });
 
+for (const [killer, verdict] of [
+  ['memory', 'infeasible'],
+  ['other', 'failed'],
+  ['unknown', 'infeasible'],
+] as const)
+  t.test(`a child killed by ${killer} is ${verdict}`, async (t) => {
+    const died = { kind: 'died', signal: 'SIGKILL', exitCode: null, killer } as const;
+    t.match(explainChild(died, 'timing', 1), { outcome: verdict, reason: /^timing was killed by SIGKILL/ });
+  });
+
 t.test('a stop of the agent says nothing of a candidate', async (t) => {
   t.match(explainChild({ kind: 'died', signal: 'SIGTERM', exitCode: null }, 'timing', 1), {
     outcome: 'failed',
