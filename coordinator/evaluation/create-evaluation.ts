@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import { createStopFlag, raise } from '@fleetlora/shared/node';
 import type { RowScore, ScoreRequest, WorkerReply, WorkerRequest, WorkerSettings } from './ports.js';
 
 export interface Evaluation {
@@ -22,7 +23,22 @@ interface Task {
 }
 interface Thread {
   readonly worker: Worker;
+  /** Called once the thread has no task; set while evaluation closes. */
+  onIdle: (() => void) | null;
   task: (Task & { readonly id: number }) | null;
+}
+
+/** Longer than one batch of any model takes; a thread that hangs must not keep a coordinator from ending. */
+const STOP_PATIENCE_MS = 20_000;
+
+function idleWithin(thread: Thread, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    thread.onIdle = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
 }
 
 /**
@@ -37,12 +53,16 @@ export function createEvaluation(options: {
   readonly threads?: number;
   /** Worker threads; each holds a copy of the activations, not of the weights. */
   readonly workers?: number;
+  /** How long `close` waits for a thread at work before it is ended the hard way. */
+  readonly stopPatienceMs?: number;
   /** Entry of the worker; only tests name another. */
   readonly entry?: URL;
 }): Evaluation {
   const parallel = options.workers ?? 1;
   const entry = options.entry ?? new URL('./evaluation-worker.js', import.meta.url);
-  const workerData: WorkerSettings = { contentFolder: options.contentFolder, threads: options.threads ?? 1 };
+  const stop = createStopFlag();
+  const { contentFolder, threads: threadsEach = 1 } = options;
+  const workerData: WorkerSettings = { contentFolder, threads: threadsEach, stop };
   const waiting: Task[] = [];
   const threads = new Set<Thread>();
   let lastId = 0;
@@ -50,7 +70,7 @@ export function createEvaluation(options: {
 
   const startThread = (): Thread => {
     const worker = new Worker(entry, { workerData });
-    const thread: Thread = { worker, task: null };
+    const thread: Thread = { worker, task: null, onIdle: null };
     threads.add(thread);
     let cause: unknown;
     worker.on('message', (reply: WorkerReply) => {
@@ -61,6 +81,7 @@ export function createEvaluation(options: {
       worker.unref();
       if ('scores' in reply) task.resolve(reply.scores);
       else task.reject(new CodedError(reply.error.code, reply.error.message));
+      thread.onIdle?.();
       assign();
     });
     worker.on('error', (error) => {
@@ -79,6 +100,7 @@ export function createEvaluation(options: {
         ),
       );
       thread.task = null;
+      thread.onIdle?.();
       if (!closed) assign();
     });
     return thread;
@@ -110,7 +132,14 @@ export function createEvaluation(options: {
       closed = true;
       for (const task of waiting.splice(0))
         task.reject(new CodedError('CHILD_FAILED', 'evaluation was closed'));
-      await Promise.all([...threads].map((thread) => thread.worker.terminate()));
+      // A thread inside a native call must come out of it first.
+      raise(stop);
+      await Promise.all(
+        [...threads].map(async (thread) => {
+          if (thread.task !== null) await idleWithin(thread, options.stopPatienceMs ?? STOP_PATIENCE_MS);
+          await thread.worker.terminate();
+        }),
+      );
     },
   };
 }

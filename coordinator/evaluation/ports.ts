@@ -1,6 +1,7 @@
 /** Types that travel between the coordinator and its evaluation threads. */
 import type { RowScore } from '@fleetlora/shared/engine';
 import type { ErrorCode } from '@fleetlora/shared/errors';
+import type { StopFlag } from '@fleetlora/shared/node';
 import type { DatasetTask } from '@fleetlora/shared/protocol';
 import type { TokenRow } from '@fleetlora/shared/text';
 
@@ -42,6 +43,8 @@ export interface ScoreRequest {
 export interface WorkerSettings {
   readonly contentFolder: string;
   readonly threads: number;
+  /** Raised when evaluation closes. */
+  readonly stop: StopFlag;
 }
 export interface WorkerRequest {
   readonly id: number;

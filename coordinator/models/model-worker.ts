@@ -1,10 +1,16 @@
 /** Thread entry: does the one piece of model work it was started for, answers and ends. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
-import { createFileContentStore, type FileContentStore } from '@fleetlora/shared/node';
+import {
+  createFileContentStore,
+  createNodeRuntime,
+  type FileContentStore,
+  type StopFlag,
+  stoppableRuntime,
+} from '@fleetlora/shared/node';
 import type { ModelWork, ModelWorkAnswer, ModelWorkResults } from './model-work.js';
 
-const { folder, work } = workerData as { folder: string; work: ModelWork };
+const { folder, work, stop } = workerData as { folder: string; work: ModelWork; stop: StopFlag };
 parentPort?.postMessage(await answer());
 
 async function answer(): Promise<ModelWorkAnswer> {
@@ -30,7 +36,11 @@ async function perform(store: FileContentStore): Promise<ModelWorkResults[keyof 
     case 'writePeft':
       return (await import('./peft-files.js')).writePeftFiles(store, work);
     case 'package':
-      return (await import('./package-candidate.js')).packageCandidate(store, work);
+      return (await import('./package-candidate.js')).packageCandidate(
+        stoppableRuntime(createNodeRuntime(), stop),
+        store,
+        work,
+      );
     case 'importDataset':
       return (await import('./import-dataset.js')).importDatasetFiles(store, work);
   }

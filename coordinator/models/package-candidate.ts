@@ -2,8 +2,9 @@ import { rm } from 'node:fs/promises';
 import { buildPackage, type Decoder, expandPackage, openDecoder } from '@fleetlora/shared/engine';
 import { CodedError } from '@fleetlora/shared/errors';
 import { readModelShape, type WeightFile } from '@fleetlora/shared/graph';
-import { createNodeRuntime, type FileContentStore } from '@fleetlora/shared/node';
+import type { FileContentStore } from '@fleetlora/shared/node';
 import type { GoldenPrompt } from '@fleetlora/shared/protocol';
+import type { Runtime } from '@fleetlora/shared/runtime';
 import { decodeGenome } from '@fleetlora/shared/space';
 import { createTokenizer, type Tokenizer } from '@fleetlora/shared/text';
 import { bufferSource, readTensorFile } from '@fleetlora/shared/weights';
@@ -21,8 +22,11 @@ const GOLDEN_PROMPT_TOKENS = 256;
  * the very file a device makes of it, so what it will be held to was seen here.
  * @throws BAD_REQUEST when no prompt gives a usable continuation
  */
-export async function packageCandidate(store: FileContentStore, work: PackageWork): Promise<PackageFacts> {
-  const runtime = createNodeRuntime();
+export async function packageCandidate(
+  runtime: Runtime,
+  store: FileContentStore,
+  work: PackageWork,
+): Promise<PackageFacts> {
   const genome = decodeGenome(work.genome);
   const tokenizer = createTokenizer(
     await readStoredJson(store, work.tokenizerDigest, 'tokenizer.json', {

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { CodedError, type ErrorCode, errorTable } from '@fleetlora/shared/errors';
+import { createStopFlag, raise } from '@fleetlora/shared/node';
 import type { ModelWork, ModelWorkAnswer, ModelWorkResults } from './model-work.js';
 
 export interface ModelWorkshop {
@@ -9,13 +10,18 @@ export interface ModelWorkshop {
   close(): Promise<void>;
 }
 
+/** Longer than one native call of any model takes. */
+const STOP_PATIENCE_MS = 20_000;
+
 /**
  * Runs model work in worker threads over one content folder.
  * Invariant: at most one thread runs, because each may hold a whole model in memory.
  */
 export function createModelWorkshop(folder: string): ModelWorkshop {
   let tail: Promise<unknown> = Promise.resolve();
-  let running: Worker | null = null;
+  const stop = createStopFlag();
+  let running: { readonly worker: Worker; readonly ended: Promise<void>; readonly native: boolean } | null =
+    null;
   let closed = false;
 
   const start = (work: ModelWork): Promise<ModelWorkAnswer> =>
@@ -27,9 +33,10 @@ export function createModelWorkshop(folder: string): ModelWorkshop {
         return;
       }
       const worker = new Worker(new URL('./model-worker.js', import.meta.url), {
-        workerData: { folder, work },
+        workerData: { folder, work, stop },
       });
-      running = worker;
+      const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      running = { worker, ended, native: work.kind === 'package' };
       worker.once('message', resolve);
       worker.once('error', reject);
       worker.once('exit', (exitCode) => {
@@ -52,7 +59,13 @@ export function createModelWorkshop(folder: string): ModelWorkshop {
     },
     async close() {
       closed = true;
-      await running?.terminate();
+      raise(stop);
+      if (running === null) return;
+      // A thread inside a native call must come out of it first: see stoppableRuntime.
+      const { worker, ended, native } = running;
+      if (native)
+        await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref())]);
+      await worker.terminate();
     },
   };
 }

@@ -5,3 +5,4 @@ export * from './make-folder.js';
 export * from './patience.js';
 export * from './run-in-time.js';
 export * from './runtime.js';
+export * from './stoppable-runtime.js';

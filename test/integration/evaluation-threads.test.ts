@@ -1,3 +1,5 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createEvaluation, type RowSet } from '@fleetlora/coordinator/evaluation';
@@ -171,7 +173,12 @@ t.test('a thread that ends rejects its request only; the next gets a new thread'
 });
 
 t.test('requests are spread over 2 threads; close rejects what runs and what waits', async (t) => {
-  const evaluation = createEvaluation({ contentFolder: '', entry: standIn, workers: 2 });
+  const evaluation = createEvaluation({
+    contentFolder: '',
+    entry: standIn,
+    workers: 2,
+    stopPatienceMs: 1,
+  });
   t.equal(evaluation.parallel, 2);
   const four = await Promise.all(
     ['a', 'b', 'c', 'd'].map((genome) => evaluation.score({ ...anything, genome })),
@@ -186,4 +193,15 @@ t.test('requests are spread over 2 threads; close rejects what runs and what wai
     code: 'CHILD_FAILED',
     message: /closed/,
   });
+});
+
+t.test('closing in the middle of native work ends the thread, not the process', async (t) => {
+  const child = fork(new URL('../lib/children/close-while-scoring.js', import.meta.url), { stdio: 'pipe' });
+  let said = '';
+  child.stdout?.on('data', (chunk) => {
+    said += chunk;
+  });
+  const [exitCode, signal] = await once(child, 'exit');
+  t.same([exitCode, signal], [0, null]);
+  t.equal(said, 'the work was stopped\n'.repeat(8));
 });
