@@ -133,17 +133,23 @@ t.test('PostgreSQL', async (t) => {
     t.teardown(() => store.close());
     await store.identity.settings.insert('a', '1');
     const [name = ''] = url.split('/').slice(-1);
-    // As when the server cut us off and another one was faster.
-    await server.query(
-      `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-       WHERE locktype = 'advisory' AND a.datname = '${name}'`,
+    // As when the server cut us off and another one was faster: it waits for the lock already.
+    const ofOurs = `locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = '${name}')`;
+    const other = server.query(
+      `SELECT pg_advisory_lock((classid::bigint << 32) | objid::bigint) FROM pg_locks WHERE ${ofOurs};
+       SELECT pg_sleep(3600)`,
+      name,
     );
-    const other = await openStore(url);
-    t.teardown(() => other.close());
+    const terminate = (granted: boolean) =>
+      server.query(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE ${ofOurs} AND granted = ${granted}`);
+    while ((await server.query(`SELECT pid FROM pg_locks WHERE ${ofOurs} AND NOT granted`)).trim() === '')
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    await terminate(true);
     await t.rejects(store.identity.settings.insert('a', '2'), coded('FOLDER_IN_USE', name));
     await t.rejects(store.identity.settings.insert('a', '3'), coded('FOLDER_IN_USE', name));
     t.equal(lost.length, 1, 'told once');
-    t.equal(await other.identity.settings.read('a'), '1');
+    t.equal((await server.query(`SELECT value FROM settings WHERE key = 'a'`, name)).trim(), '1');
+    await Promise.all([t.rejects(other), terminate(true)]);
   });
 
   t.test('closing does not wait for a server that is away', async (t) => {
@@ -155,6 +161,38 @@ t.test('PostgreSQL', async (t) => {
     await store.close();
     await unavailable;
     await server.start();
+  });
+
+  for (const asked of ['nothing', 'a write, another behind it, and a read'] as const)
+    t.test(`closing does not wait for a server that hangs and was asked ${asked}`, async (t) => {
+      const url = await database();
+      const proxy = await runCutProxy(t, { host: '127.0.0.1', port: Number(new URL(url).port) });
+      const { store, addOne } = await openCounter(t, through(proxy.port, url));
+      t.equal(await countOf(store), 0);
+      proxy.freeze();
+      const unanswered = asked === 'nothing' ? [] : [addOne(), addOne(), countOf(store)];
+      const refused = unanswered.map((question) => t.rejects(question, coded('STORE_UNAVAILABLE')));
+      // Its own timeout for an answer is 60 s: the test's would strike before.
+      await store.close();
+      await Promise.all(refused);
+      t.pass('closed');
+    });
+
+  t.test('a start that is asked to stop does not wait for a server that is away', async (t) => {
+    const stopping = new AbortController();
+    const opening = openStore('postgres://a:b@127.0.0.1:1/c', { signal: stopping.signal });
+    stopping.abort();
+    await t.rejects(opening, coded('STORE_UNAVAILABLE', '127.0.0.1:1'));
+  });
+
+  t.test('a store for a command does not wait: an outage is thrown', async (t) => {
+    const store = await openStore(await database(), { onOutage: 'fail' });
+    t.teardown(() => store.close());
+    await server.stop();
+    await t.rejects(store.identity.settings.insert('a', '1'), coded('STORE_UNAVAILABLE'));
+    await server.start();
+    await store.identity.settings.insert('a', '2');
+    t.equal(await store.identity.settings.read('a'), '2');
   });
 
   t.test('text that PostgreSQL cannot hold is stored with U+FFFD in its place', async (t) => {
