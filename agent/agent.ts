@@ -1,4 +1,4 @@
-import { readFile, rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '@fleetlora/shared/clock';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
@@ -8,9 +8,10 @@ import {
   createPatience,
   sweepParts,
 } from '@fleetlora/shared/node';
-import type { Birth, Conditions, MeasureJob, PolicySet, ReleaseManifest } from '@fleetlora/shared/protocol';
+import type { Birth, MeasureJob, ReleaseManifest } from '@fleetlora/shared/protocol';
 import { createRandom } from '@fleetlora/shared/random';
 import { ulid } from 'ulid';
+import { type AgentStatus, releasesOf } from './agent-status.js';
 import { type Artifacts, createArtifacts, createContentKeeper } from './artifacts/index.js';
 import { createTurns } from './child/index.js';
 import { type AgentConfig, agentVersion } from './config.js';
@@ -25,9 +26,9 @@ import {
   createInstaller,
   expandPackageFile,
   type InstalledRelease,
-  type InstallRecord,
   listNeededContent,
   openInstallStore,
+  readManifestText,
   verifyManifest,
 } from './install/index.js';
 import { openLink, openOutbox } from './link/index.js';
@@ -49,6 +50,8 @@ import {
   startCompletionServer,
 } from './serve/index.js';
 
+export type { AgentStatus };
+
 /** An agent that runs in this process. */
 export interface RunningAgent {
   readonly deviceId: string;
@@ -59,32 +62,11 @@ export interface RunningAgent {
   stop(): Promise<void>;
 }
 
-export interface AgentStatus {
-  readonly deviceId: string;
-  readonly version: string;
-  readonly connected: boolean;
-  readonly lastError: string | null;
-  readonly runningJobId: string | null;
-  /** Messages that the coordinator has not acknowledged. */
-  readonly waitingMessages: number;
-  readonly droppedMessages: number;
-  readonly installed: { readonly releaseId: string; readonly name: string; readonly number: number } | null;
-  readonly installingReleaseId: string | null;
-  /** What waits for space on this device's disk, or null. */
-  readonly waitingForSpace: string | null;
-  /** Whether it may measure now, and why not. */
-  readonly conditions: Conditions;
-  readonly policies: readonly PolicySet[];
-}
-
 /** What a test may put in the place of the real thing. */
 export interface AgentSubstitutes {
   readonly sensors?: Sensors;
   readonly checkPoliciesEveryMs?: number;
 }
-
-/** Largest file that is read as a manifest: its text, escaped, and the signature around it. */
-const MAX_MANIFEST_BYTES = 2 * 1024 * 1024;
 
 /**
  * Starts the agent of an enrolled data folder: takes the folder for itself, serves what is
@@ -346,29 +328,7 @@ async function fetchForJob(artifacts: Artifacts, job: MeasureJob, signal: AbortS
   await artifacts.ensure(job.adapterDigest, { signal });
 }
 
-async function readManifestText(path: string): Promise<string> {
-  const { size } = await stat(path);
-  if (size > MAX_MANIFEST_BYTES)
-    throw new CodedError(
-      'MESSAGE_TOO_LARGE',
-      `the manifest has ${size} bytes, at most ${MAX_MANIFEST_BYTES} are allowed`,
-    );
-  return readFile(path, 'utf8');
-}
-
 function expansionOf(manifest: ReleaseManifest, contentFolder: string) {
   const { packageDigest, genome, baseDigest } = manifest;
   return { contentFolder, packageDigest, genome, baseDigest };
-}
-
-function releasesOf(record: InstallRecord): Pick<AgentStatus, 'installed' | 'installingReleaseId'> {
-  const { installed } = record;
-  return {
-    installed: installed && {
-      releaseId: installed.releaseId,
-      name: installed.name,
-      number: installed.number,
-    },
-    installingReleaseId: record.desired?.releaseId ?? null,
-  };
 }

@@ -13,3 +13,6 @@ export const Milliseconds = Type.Number({ minimum: 0, maximum: 1e8 });
 export const TimeMs = Type.Integer({ minimum: 0, maximum: 1e14, description: 'ms since 1970' });
 export const TokenIds = Type.Array(Type.Integer({ minimum: 0, maximum: 2 ** 24 }), { maxItems: 8192 });
 export const closed = { additionalProperties: false } as const;
+/** A value, or null where there is none (yet). */
+export const Nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
+  Type.Union([schema, Type.Null()]);

@@ -11,4 +11,5 @@ export * from './policy.js';
 export * from './release.js';
 export * from './retention.js';
 export * from './routes.js';
+export * from './search.js';
 export * from './topics.js';

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { closed, Name, ShortText, TimeMs } from './fields.js';
+import { closed, Name, Nullable, ShortText, TimeMs } from './fields.js';
 
 /** "22:00-06:00": from the first minute up to, not including, the second; equal ones are the whole day. */
 export const clockRangePattern = '^([01]\\d|2[0-3]):[0-5]\\d-([01]\\d|2[0-3]):[0-5]\\d$';
@@ -40,17 +40,15 @@ export type ScopedPolicy = Static<typeof ScopedPolicy>;
 export const PolicyOrder = Type.Object({ policies: Type.Array(PolicySet, { maxItems: 33 }) }, closed);
 export type PolicyOrder = Static<typeof PolicyOrder>;
 
-const Sensed = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
-  Type.Union([schema, Type.Null()]);
 /** Up: whether the device may measure now, and what it senses (null: it cannot). */
 export const Conditions = Type.Object(
   {
     mayMeasure: Type.Boolean(),
     /** Why not, for people, each naming its policy; empty when it may. */
     reasons: Type.Array(ShortText, { maxItems: 8 }),
-    onMains: Sensed(Type.Boolean()),
-    temperatureC: Sensed(Type.Number({ minimum: -100, maximum: 300 })),
-    metered: Sensed(Type.Boolean()),
+    onMains: Nullable(Type.Boolean()),
+    temperatureC: Nullable(Type.Number({ minimum: -100, maximum: 300 })),
+    metered: Nullable(Type.Boolean()),
     /** "HH:MM" on the device. */
     localTime: Type.String({ pattern: '^([01]\\d|2[0-3]):[0-5]\\d$' }),
   },
