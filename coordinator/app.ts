@@ -58,12 +58,14 @@ const RETENTION_CHECK_MS = 10 * 60_000;
 /**
  * Starts a coordinator over a data folder: opens what it remembers, wires the domains together,
  * listens, and goes on with what was unfinished.
+ * @param signal once aborted the database is not waited for: a start that waits for it ends
  * @throws NOT_LOOPBACK, FOLDER_IN_USE, PORT_IN_USE, STATE_CONFLICT (another store than the folder's),
  *   STORE_UNAVAILABLE, DISK_FULL; then nothing is left running
  */
 export async function startCoordinator(
   config: CoordinatorConfig,
   { clock = systemClock, logStream }: Substitutes = {},
+  signal?: AbortSignal,
 ): Promise<RunningCoordinator> {
   requireLoopback(config.host);
   const log = createLogger(config.logLevel, logStream);
@@ -79,7 +81,7 @@ export async function startCoordinator(
     }
   };
   try {
-    return { ...(await open(config, clock, log, closers)), stop };
+    return { ...(await open(config, clock, log, closers, signal)), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -91,6 +93,7 @@ async function open(
   clock: Clock,
   log: Logger,
   closers: (() => unknown)[],
+  signal: AbortSignal | undefined,
 ): Promise<Omit<RunningCoordinator, 'stop'>> {
   const folder = config.dataFolder;
   const newId = (prefix: string): string => `${prefix}_${ulid(clock.nowMs()).toLowerCase()}`;
@@ -110,6 +113,7 @@ async function open(
   const store = await openFolderStore(folder, config.databaseUrl ?? null, {
     clock,
     log,
+    signal,
     onLost(reason) {
       log.fatal({ err: reason }, 'the database is lost, the coordinator cannot go on');
       fail(reason);
@@ -281,7 +285,7 @@ async function open(
   await trainer.resume();
   const deadlines = setInterval(() => {
     // They would only pile up, and run all at once when the store is back.
-    if (!store.state().available) return;
+    if (!store.state().available) return fleet.restartDeadlines();
     fleet.checkDeadlines().catch((error: unknown) => log.error({ err: error }, 'job deadlines not checked'));
   }, DEADLINE_CHECK_MS);
   closers.push(() => clearInterval(deadlines));

@@ -86,6 +86,16 @@ export function isCoded(error: unknown, code?: ErrorCode): error is CodedError {
   return error instanceof CodedError && (code === undefined || error.code === code);
 }
 
+/**
+ * The outage in an error or in one of its causes, since query builders wrap what a driver throws:
+ * the database or the disk was away, and what was to be done is neither wrong nor lost by that.
+ */
+export function findOutageIn(error: unknown): CodedError | null {
+  for (let inner = error; inner instanceof Error; inner = inner.cause)
+    if (isCoded(inner, 'STORE_UNAVAILABLE') || isCoded(inner, 'DISK_FULL')) return inner;
+  return null;
+}
+
 /** The message of anything thrown, without its stack. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import { CodedError, isCoded } from '@fleetlora/shared/errors';
+import { CodedError, findOutageIn } from '@fleetlora/shared/errors';
 import { limits } from '@fleetlora/shared/protocol';
 import { type FastifyBaseLogger, fastify, LogController } from 'fastify';
 import { type Access, checkAccess } from './access.js';
@@ -50,7 +50,7 @@ export async function createApiServer(options: {
   server.setErrorHandler((error, request, reply) => {
     const { status, body } = answerTo(error);
     // An outage of the store is told once, by the store.
-    if (status >= 500 && !isCoded(error, 'STORE_UNAVAILABLE'))
+    if (status >= 500 && findOutageIn(error)?.code !== 'STORE_UNAVAILABLE')
       log.error({ err: error, method: request.method, url: request.url }, 'request failed');
     return reply.code(status).send(body);
   });

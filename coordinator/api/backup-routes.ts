@@ -10,6 +10,11 @@ export function addBackupRoutes(api: ApiScope, { backups }: ApiDomains): void {
     schema: { produces: ['application/x-tar'] },
     handler: async (_request, reply) => {
       const archive = await backups.open();
+      // Answered meanwhile, since the store went away: unread, it would keep its files for ever.
+      if (reply.sent) {
+        archive.destroy();
+        return reply;
+      }
       return reply
         .header('content-type', 'application/x-tar')
         .header('content-disposition', 'attachment; filename="fleetlora-backup.tar"')

@@ -1,4 +1,11 @@
-import { CodedError, type ErrorCode, type ErrorKind, errorTable, messageOf } from '@fleetlora/shared/errors';
+import {
+  CodedError,
+  type ErrorCode,
+  type ErrorKind,
+  errorTable,
+  findOutageIn,
+  messageOf,
+} from '@fleetlora/shared/errors';
 import type { ApiError } from '@fleetlora/shared/protocol';
 import type { FastifyError } from 'fastify';
 
@@ -59,6 +66,8 @@ export function answerTo(error: unknown): ErrorAnswer {
 /** Errors of the HTTP layer (validation, size, media type) become ours. */
 function toCoded(error: unknown): CodedError {
   if (error instanceof CodedError) return error;
+  const outage = findOutageIn(error);
+  if (outage) return outage;
   const { statusCode, validation } = error as Partial<FastifyError>;
   const message = messageOf(error);
   if (validation !== undefined) return new CodedError('BAD_REQUEST', message, { cause: error });

@@ -55,9 +55,9 @@ async function carry(
   folder: string,
   databaseUrl: string,
 ): Promise<[tables: TableSummary[], from: string, to: string]> {
-  const source = await openStore(file);
+  const source = await openStore(file, { onOutage: 'fail' });
   try {
-    const target = await openStore(databaseUrl);
+    const target = await openStore(databaseUrl, { onOutage: 'fail' });
     try {
       // The rows keep the id by which folder and database know each other, so that both sides stay equal.
       await source.identity.settings.insert(storeIdSetting, randomUUID());

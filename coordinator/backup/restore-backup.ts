@@ -181,7 +181,7 @@ async function loadRows(
   folder: string,
   databaseUrl: string | null,
 ): Promise<string> {
-  const store = await openStore(databaseUrl ?? sqliteFileOf(folder));
+  const store = await openStore(databaseUrl ?? sqliteFileOf(folder), { onOutage: 'fail' });
   try {
     for (const { table } of manifest.tables)
       if (!store.rows.tables.includes(table))

@@ -1,5 +1,5 @@
 import type { Clock } from '@fleetlora/shared/clock';
-import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import { CodedError, findOutageIn, messageOf } from '@fleetlora/shared/errors';
 import type { Dataset, Front, Search, SearchStart, Trial } from '@fleetlora/shared/protocol';
 import { bindSearchSpace } from '@fleetlora/shared/space';
 import { checkSearchStart } from './check-search-start.js';
@@ -189,6 +189,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
           try {
             driver.add(await load(search));
           } catch (error) {
+            if (findOutageIn(error)) throw error;
             options.log?.error({ err: error, searchId: search.id }, 'search could not be resumed');
             const reason = messageOf(error);
             await repository.updateSearch(search.id, { state: 'failed', reason, endedAtMs: clock.nowMs() });

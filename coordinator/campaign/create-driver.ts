@@ -1,4 +1,4 @@
-import { isCoded, messageOf } from '@fleetlora/shared/errors';
+import { findOutageIn, isCoded, messageOf } from '@fleetlora/shared/errors';
 import type { Search } from '@fleetlora/shared/protocol';
 import { createExclusive } from './exclusive.js';
 import { createHostTurns } from './host-turns.js';
@@ -85,10 +85,17 @@ export function createDriver(options: {
     try {
       return await step();
     } catch (error) {
-      log?.error({ err: error, searchId: run.search.id }, 'search failed');
-      await endRun(run, 'failed', messageOf(error));
+      // The store waits for its database and its disk, until the coordinator stops: then the search
+      // is as it was, and goes on at the next start.
+      if (findOutageIn(error)) throw error;
+      await failRun(run, error);
       return null;
     }
+  }
+
+  async function failRun(run: SearchRun, error: unknown): Promise<void> {
+    log?.error({ err: error, searchId: run.search.id }, 'search failed');
+    await endRun(run, 'failed', messageOf(error));
   }
 
   async function endRun(run: SearchRun, state: Search['state'], reason: string | null): Promise<void> {
@@ -211,7 +218,7 @@ export function createDriver(options: {
       log?.error({ err: failure, searchId: id, genome: task.genome }, 'scoring failed');
       // Only what may pass by itself is tried again.
       const passing = isCoded(failure) && failure.kind === 'unavailable' && failures < SCORE_ATTEMPTS;
-      if (!passing) throw failure;
+      if (!passing) await failRun(run, failure);
     }
   }
 

@@ -25,6 +25,8 @@ export interface Fleet {
   receive<K extends UpKind>(deviceId: string, kind: K, message: Message<K>): Promise<void>;
   /** Ends jobs whose time is up; called about once a second. */
   checkDeadlines(): Promise<void>;
+  /** What jobs have waited so far does not count: called while no answer could be stored. */
+  restartDeadlines(): void;
   listDevices(): Promise<Device[]>;
   /** @throws NOT_FOUND */
   showDevice(idOrName: string): Promise<Device>;
@@ -69,6 +71,7 @@ export function createFleet(options: {
     start: () => store.devices.markAllOffline(),
     receive: (deviceId, kind, message) => handlers[kind](deviceId, message),
     checkDeadlines: () => deadlines.check(),
+    restartDeadlines: () => deadlines.restart(),
     listDevices: () => listDevices(context),
     showDevice: (idOrName) => showDevice(context, idOrName),
     async setLabels(idOrName, labels) {

@@ -19,6 +19,8 @@ export function hardTimeoutMs(timeoutMs: number): number {
 export interface JobDeadlines {
   /** Ends the jobs whose time is up; called about once a second. */
   check(): Promise<void>;
+  /** From now on all waiting counts anew: while the store was away no answer could be taken. */
+  restart(): void;
 }
 
 /**
@@ -43,13 +45,14 @@ export function createJobDeadlines(context: FleetContext): JobDeadlines {
   return {
     async check() {
       const nowMs = clock.monotonicMs();
+      const before = waits;
       const stillWaiting = new Map<string, number>();
       const ended: StoredJob[] = [];
       for (const job of await store.jobs.listUnfinished()) {
         const waitsForDevice = job.state === 'QUEUED';
         if (waitsForDevice && (await store.devices.find(job.deviceId))?.online) continue;
         const key = `${job.id} ${job.state}`;
-        const sinceMs = waits.get(key) ?? nowMs;
+        const sinceMs = before.get(key) ?? nowMs;
         stillWaiting.set(key, sinceMs);
         const limitMs = waitsForDevice ? OFFLINE_PATIENCE_MS : hardTimeoutMs(job.body.timeoutMs);
         if (nowMs - sinceMs < limitMs) continue;
@@ -62,9 +65,12 @@ export function createJobDeadlines(context: FleetContext): JobDeadlines {
         ended.push(row);
         if (!waitsForDevice) await tellDevice(context, job.deviceId, 'cancel', { jobId: job.id });
       }
-      waits = stillWaiting;
+      if (waits === before) waits = stillWaiting;
       await afterJobsEnded(context, ended);
       if (context.postponements.expire()) context.devicesChanged.notify();
+    },
+    restart() {
+      waits = new Map();
     },
   };
 }

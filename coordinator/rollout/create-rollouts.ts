@@ -56,6 +56,8 @@ export function createRollouts(options: RolloutOptions): Rollouts {
   const checkEveryMs = options.checkEveryMs ?? CHECK_EVERY_MS;
   let tail: Promise<unknown> = Promise.resolve();
   let closed = false;
+  /** When it was last looked what is due; null before the first time. */
+  let lookedAtMs: number | null = null;
 
   /** Runs tasks one after another. */
   function exclusive<T>(task: () => Promise<T>): Promise<T> {
@@ -74,7 +76,15 @@ export function createRollouts(options: RolloutOptions): Rollouts {
     // Performing steps makes others due (the last device's failure ends its rollout): go on until none is.
     for (;;) {
       const running = await repository.listRunningRollouts();
+      const unseenMs = clock.nowMs() - (lookedAtMs ?? clock.nowMs());
+      lookedAtMs = clock.nowMs();
       if (running.length === 0) return;
+      // The store was away, or the machine slept: what devices reported meanwhile may still wait to
+      // be stored, so their silence counts anew, as after a restart.
+      if (checkEveryMs > 0 && unseenMs > silenceMs / 2) {
+        await oweAgain(() => true);
+        continue;
+      }
       const targets = await fleet.listTargets();
       const online = new Set(
         targets.filter(({ id, online }) => online && !gaveUp.has(id)).map(({ id }) => id),
@@ -139,7 +149,18 @@ export function createRollouts(options: RolloutOptions): Rollouts {
       inBackground(exclusive(() => oweAgain((device) => device.deviceId === deviceId)).then(check));
     }),
   ];
-  const timer = checkEveryMs > 0 ? setInterval(() => inBackground(check()), checkEveryMs) : undefined;
+  let looking = false;
+  /** One at a time: while the store is away they would only pile up. */
+  const look = (): void => {
+    if (looking) return;
+    looking = true;
+    inBackground(
+      check().finally(() => {
+        looking = false;
+      }),
+    );
+  };
+  const timer = checkEveryMs > 0 ? setInterval(look, checkEveryMs) : undefined;
   timer?.unref();
 
   async function resolveTargets(spec: RolloutStart): Promise<RolloutTarget[]> {

@@ -71,7 +71,9 @@ async function run(
   transactions[connection] = null;
   try {
     if (/^commit$/i.test(statement.sql)) await transaction.commit();
-    else await transaction.rollback();
+    // A disk that is full ends a large transaction by itself, and then there is nothing to roll
+    // back. What there may be ends with the connection.
+    else await transaction.rollback().catch(() => {});
   } finally {
     transaction.close();
   }

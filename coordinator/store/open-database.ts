@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '@fleetlora/shared/clock';
 import type { Database } from './database.js';
-import type { StoreLog } from './outage-patience.js';
+import { createOutagePatience, type StoreLog } from './outage-patience.js';
 import { isPostgresUrl, parsePostgresUrl } from './postgres-address.js';
 import { openPostgresDatabase } from './postgres-database.js';
 import { openSqliteDatabase } from './sqlite-database.js';
@@ -12,14 +12,26 @@ export interface StoreOptions {
   readonly onLost?: (error: Error) => void;
   /** How long the first answer of a PostgreSQL server is waited for. */
   readonly openWithinMs?: number;
+  /**
+   * `wait` (the default) for a coordinator; `fail` for a command, which has nothing else to do and
+   * somebody who waits for its answer: an outage is thrown.
+   */
+  readonly onOutage?: 'wait' | 'fail';
+  /** Once aborted nothing is waited for, not the first answer either. */
+  readonly signal?: AbortSignal;
 }
 
 const silent: StoreLog = { info() {}, error() {} };
 
 /** The database under a store. @throws as openStore */
-export function openDatabase(place: string, options: StoreOptions = {}): Promise<Database> {
-  const { clock = systemClock, log = silent, onLost = () => {}, openWithinMs } = options;
-  return isPostgresUrl(place)
-    ? openPostgresDatabase(parsePostgresUrl(place), { clock, log, onLost, openWithinMs })
-    : openSqliteDatabase(place, { clock, log });
+export async function openDatabase(place: string, options: StoreOptions = {}): Promise<Database> {
+  const { clock = systemClock, log = silent, onLost = () => {}, openWithinMs, signal } = options;
+  const patience = createOutagePatience({ clock, log });
+  if (options.onOutage === 'fail') patience.end();
+  const database = isPostgresUrl(place)
+    ? await openPostgresDatabase(parsePostgresUrl(place), { patience, onLost, openWithinMs, signal })
+    : await openSqliteDatabase(place, patience);
+  if (signal?.aborted) database.stopWaiting();
+  signal?.addEventListener('abort', database.stopWaiting, { once: true });
+  return database;
 }

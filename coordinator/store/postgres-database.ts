@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Clock } from '@fleetlora/shared/clock';
 import { isCoded } from '@fleetlora/shared/errors';
 import type { drizzle } from 'drizzle-orm/node-postgres';
 import { migrate } from 'drizzle-orm/node-postgres/migrator';
 import pg from 'pg';
 import type { Connection, Database } from './database.js';
-import { createOutagePatience, findOutage, type StoreLog, StoreOutage } from './outage-patience.js';
+import { findOutage, type OutagePatience, StoreOutage } from './outage-patience.js';
 import type { PostgresAddress } from './postgres-address.js';
 import { asConnectError, asOutage } from './postgres-errors.js';
 import {
   connectionConfig,
+  cutConnection,
   executorOver,
   openWriterSession,
   type SessionIdentity,
@@ -20,16 +21,19 @@ import { postgresTables } from './schemas/postgres.js';
 import { createWriteQueue } from './write-queue.js';
 
 export interface PostgresOptions {
-  readonly clock: Clock;
-  readonly log: StoreLog;
+  readonly patience: OutagePatience;
   /** Told once when nothing can be written any more: another coordinator has taken the database. */
   readonly onLost: (error: Error) => void;
   /** How long the first connection is waited for. */
   readonly openWithinMs?: number;
+  /** Ends the waiting for it. */
+  readonly signal?: AbortSignal;
 }
 
 const OPEN_WITHIN_MS = 30_000;
 const OPEN_RETRY_MS = 500;
+/** Once nothing is waited for: what is under way gets this long, then the server is taken to hang. */
+const LAST_ANSWERS_MS = 3000;
 const READERS = 8;
 const migrationsFolder = fileURLToPath(new URL('../../store/migrations/postgres', import.meta.url));
 
@@ -48,12 +52,26 @@ export async function openPostgresDatabase(
   address: PostgresAddress,
   options: PostgresOptions,
 ): Promise<Database> {
-  const patience = createOutagePatience(options);
+  const { patience } = options;
   const pool = new pg.Pool({ ...connectionConfig(address), max: READERS });
   // An idle connection that ends is replaced at the next query.
   pool.on('error', () => {});
+  /** The pool's connections, each with its end, which may come after the pool's own. */
+  const readers = new Map<pg.PoolClient, Promise<void>>();
+  pool.on('connect', (client) => {
+    const ended = new Promise<void>((resolve) => client.once('end', resolve));
+    readers.set(client, ended);
+    ended.then(() => readers.delete(client));
+  });
+  /** True once a server that may hang is not spoken to any more. */
+  let givenUp = false;
+  const requireHope = (): void => {
+    if (givenUp)
+      throw new StoreOutage('STORE_UNAVAILABLE', `${address.description} did not answer before the end`);
+  };
   const onPool = async (...args: never[]): Promise<unknown> => {
     try {
+      requireHope();
       return await (pool.query as (...args: never[]) => Promise<unknown>)(...args);
     } catch (error) {
       throw asOutage(error, address);
@@ -62,7 +80,7 @@ export async function openPostgresDatabase(
 
   let session: WriterSession;
   try {
-    session = await openFirst(address, options.openWithinMs ?? OPEN_WITHIN_MS);
+    session = await openFirst(address, options.openWithinMs ?? OPEN_WITHIN_MS, options.signal);
   } catch (error) {
     await pool.end();
     throw error;
@@ -74,6 +92,7 @@ export async function openPostgresDatabase(
   const writable = async (): Promise<WriterSession> => {
     if (lost !== null) throw lost;
     if (session.isOpen()) return session;
+    requireHope();
     try {
       session = await openWriterSession(address, lastIdentity);
     } catch (error) {
@@ -130,6 +149,16 @@ export async function openPostgresDatabase(
     throw asConnectError(findOutage(error) ?? (error as Error).cause ?? error, address, true);
   }
   watch(session);
+  let lastAnswers: NodeJS.Timeout | undefined;
+  /** A server that hangs, or behind a network that is gone, would keep us for as long as TCP does. */
+  const stopWaiting = (): void => {
+    patience.end();
+    lastAnswers ??= setTimeout(() => {
+      givenUp = true;
+      session.destroy();
+      for (const client of readers.keys()) cutConnection(client);
+    }, LAST_ANSWERS_MS);
+  };
   const reader = executorOver((...args) => patience.run('read', () => onPool(...args)));
   return {
     engine: 'postgres',
@@ -141,12 +170,14 @@ export async function openPostgresDatabase(
     snapshot: (work) => readSnapshot(pool, address, work),
     state: patience.state,
     onState: patience.onState,
-    stopWaiting: patience.end,
+    stopWaiting,
     close() {
-      patience.end();
+      stopWaiting();
       closing ??= writes.settled().then(async () => {
         if (session.isOpen()) await session.close();
         await pool.end();
+        await Promise.all(readers.values());
+        clearTimeout(lastAnswers);
       });
       return closing;
     },
@@ -166,20 +197,24 @@ async function abandon(session: WriterSession, error: unknown): Promise<void> {
 }
 
 /** @throws STORE_UNAVAILABLE saying how long it waited, BAD_USAGE, FOLDER_IN_USE */
-async function openFirst(address: PostgresAddress, withinMs: number): Promise<WriterSession> {
+async function openFirst(
+  address: PostgresAddress,
+  withinMs: number,
+  signal: AbortSignal | undefined,
+): Promise<WriterSession> {
   const deadlineMs = performance.now() + withinMs;
   for (;;) {
     try {
       return await openWriterSession(address, null);
     } catch (error) {
-      if (!(error instanceof StoreOutage)) throw error;
+      if (!(error instanceof StoreOutage) || signal?.aborted) throw error;
       if (performance.now() + OPEN_RETRY_MS > deadlineMs)
         throw new StoreOutage(
           'STORE_UNAVAILABLE',
           `PostgreSQL could not be reached in ${withinMs / 1000} s, ${error.message}`,
           { cause: error },
         );
-      await new Promise((resolve) => setTimeout(resolve, OPEN_RETRY_MS));
+      await sleep(OPEN_RETRY_MS);
     }
   }
 }

@@ -50,6 +50,11 @@ export function connectionConfig({ url }: PostgresAddress): pg.ClientConfig {
   };
 }
 
+/** Ends a connection without a word to its server; what it was asked fails. */
+export function cutConnection(client: pg.ClientBase): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
 /** A query builder over something that runs queries; the place where PostgreSQL's is cast. */
 export function executorOver(query: (...args: never[]) => Promise<unknown>): Executor {
   return drizzle({ client: { query } as unknown as pg.Client }) as unknown as Executor;
@@ -81,7 +86,7 @@ export async function openWriterSession(
   client.on('end', end);
   const destroy = (): void => {
     end();
-    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    cutConnection(client);
   };
   const query = async (...args: never[]): Promise<unknown> => {
     try {

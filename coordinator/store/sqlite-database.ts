@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { Clock } from '@fleetlora/shared/clock';
 import { isDiskFull } from '@fleetlora/shared/node';
 import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/sqlite-proxy';
@@ -10,7 +9,7 @@ import { migrate } from 'drizzle-orm/sqlite-proxy/migrator';
 import type { Connection, Database } from './database.js';
 import { type DatabaseRequest, SqliteError } from './database-messages.js';
 import { startDatabaseThread } from './database-thread.js';
-import { createOutagePatience, findOutage, type StoreLog, StoreOutage } from './outage-patience.js';
+import { findOutage, type OutagePatience, StoreOutage } from './outage-patience.js';
 import { sqliteTables } from './schemas/sqlite.js';
 import { createWriteQueue } from './write-queue.js';
 
@@ -21,11 +20,7 @@ const migrationsFolder = fileURLToPath(new URL('../../store/migrations/sqlite', 
  * their own; each is one message there and one back.
  * @throws DISK_FULL when there is no room to open it
  */
-export async function openSqliteDatabase(
-  path: string,
-  options: { clock: Clock; log: StoreLog },
-): Promise<Database> {
-  const patience = createOutagePatience(options);
+export async function openSqliteDatabase(path: string, patience: OutagePatience): Promise<Database> {
   const asOutage = async (error: unknown): Promise<unknown> => {
     const full = error instanceof SqliteError && (await tellsOfFullDisk(error, dirname(path)));
     if (!full) return error;

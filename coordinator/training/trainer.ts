@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '@fleetlora/shared/clock';
-import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import { CodedError, findOutageIn, messageOf } from '@fleetlora/shared/errors';
 import { createPatience, makeFolder, type Patience } from '@fleetlora/shared/node';
 import type {
   Adapter,
@@ -118,6 +118,8 @@ export function createTrainer(options: TrainerOptions): Trainer {
     const dataset = await catalog.findDataset(record.datasetId);
     const folder = join(options.trainingFolder, record.id);
     await patiently(record.id, () => makeFolder(folder));
+    // Closed meanwhile: nobody would end the process, and the run is for `resume`.
+    if (closing) return;
     const resultPath = join(folder, 'adapter.safetensors');
     const child = fork(fileURLToPath(new URL('./training-child.js', import.meta.url)), {
       serialization: 'advanced',
@@ -127,10 +129,12 @@ export function createTrainer(options: TrainerOptions): Trainer {
     const settle = (work: Promise<void>): void => {
       ended = true;
       work
-        // A run whose last write was waiting when the trainer was closed is for `resume`.
-        .catch((error: unknown) =>
-          closing ? undefined : end(record, { state: 'failed', error: messageOf(error) }),
-        )
+        .catch((error: unknown) => {
+          // A run that waited for a disk or a database when the coordinator stopped is for `resume`.
+          if (closing) return;
+          if (findOutageIn(error)) throw error;
+          return end(record, { state: 'failed', error: messageOf(error) });
+        })
         .catch((error: unknown) => options.onError(record.id, error));
     };
     child.on('message', (message: FromTrainingChild) => {
@@ -146,6 +150,12 @@ export function createTrainer(options: TrainerOptions): Trainer {
       else if (message.kind === 'finished') settle(finish(current, resultPath));
       else if (message.kind === 'stopped') settle(end(current, { state: 'stopped' }));
       else settle(end(current, { state: 'failed', error: `${message.code}: ${message.message}` }));
+    });
+    // A message to a process that is gone: its end, which tells more, comes by itself. Unheard, it
+    // would take the coordinator down.
+    child.on('error', (error) => {
+      if (child.pid !== undefined) options.onError(record.id, error);
+      else settle(end(record, { state: 'failed', error: `no process could be started: ${error.message}` }));
     });
     child.once('exit', (code, signal) => {
       if (ended || closing) return;
@@ -222,6 +232,11 @@ export function createTrainer(options: TrainerOptions): Trainer {
       const running = live.get(record.id);
       if (!running)
         throw new CodedError('STATE_CONFLICT', `training "${record.name}" is ${record.state}, not running`);
+      if (!running.child.connected)
+        throw new CodedError(
+          'STATE_CONFLICT',
+          `training "${record.name}" has no process at step ${record.step} of ${record.options.steps}: its adapter is being stored, or it is being started again`,
+        );
       running.child.send({ kind: 'stop' } satisfies ToTrainingChild);
       return toTraining(record);
     },

@@ -1,4 +1,7 @@
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { type ApiDomains, createApiServer } from '@fleetlora/coordinator/api';
+import type { StoreState } from '@fleetlora/coordinator/store';
 import { CodedError } from '@fleetlora/shared/errors';
 import { type Health, routes } from '@fleetlora/shared/protocol';
 import t from 'tap';
@@ -153,4 +156,54 @@ t.test('above 499 the client gets a sentence by code, the log the reason', async
     [bug, unavailable, timeout, other, full].map((error) => error?.message),
     'a refusal is no failure, and an outage of the store is told by the store',
   );
+});
+
+t.test('a backup that begins after an outage answered its request is given up', async (t) => {
+  let tell: (state: StoreState) => void = () => {};
+  let begin: (archive: Readable) => void = () => {};
+  let reach: () => void = () => {};
+  const asked = new Promise<void>((resolve) => {
+    reach = resolve;
+  });
+  const domains = {
+    identity: { admin: { matches: () => true } },
+    store: {
+      state: () => ({ available: true }),
+      onState(listener: typeof tell) {
+        tell = listener;
+        return () => {};
+      },
+    },
+    backups: {
+      open() {
+        reach();
+        return new Promise<Readable>((resolve) => {
+          begin = resolve;
+        });
+      },
+    },
+  } as unknown as ApiDomains;
+  const ignore = (): void => {};
+  const log = {
+    level: 'info',
+    silent: ignore,
+    trace: ignore,
+    debug: ignore,
+    info: ignore,
+    warn: ({ err }: { err: Error }) => t.fail(err.message),
+    fatal: ignore,
+    error: ignore,
+    child: () => log,
+  };
+  const server = await createApiServer({ domains, log, version: '0.0.0' });
+  t.teardown(() => server.close());
+  const answer = server.inject({ url: '/v1/backup', headers: { authorization: 'Bearer any' } });
+  await asked;
+  tell({ available: false, code: 'STORE_UNAVAILABLE', sinceMs: 0 });
+  t.equal((await answer).statusCode, 503);
+  const archive = new Readable({ read() {} });
+  const closed = once(archive, 'close');
+  begin(archive);
+  await closed;
+  t.pass('unread, it would hold its files for ever');
 });

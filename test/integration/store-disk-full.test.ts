@@ -1,7 +1,13 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { enterOwnMounts } from '@fleetlora/bench/lib/own-mounts';
 import { mountSmallDisk, type SmallDisk } from '@fleetlora/bench/lib/small-disk';
+import { restoreBackup } from '@fleetlora/coordinator';
+import { createBackups } from '@fleetlora/coordinator/backup';
 import { lockFolder, openStore, type Store, type StoreState } from '@fleetlora/coordinator/store';
+import { systemClock } from '@fleetlora/shared/clock';
 import { KiB, MiB } from '@fleetlora/shared/units';
 import t, { type Test } from 'tap';
 import { coded } from '../lib/coded.js';
@@ -9,8 +15,8 @@ import { tempFolder } from '../lib/temp-folder.js';
 
 const skip = enterOwnMounts() ?? false;
 
-async function openDisk(t: Test): Promise<SmallDisk> {
-  const disk = await mountSmallDisk(join(await tempFolder(t), 'disk'), 4 * MiB);
+async function openDisk(t: Test, bytes = 4 * MiB): Promise<SmallDisk> {
+  const disk = await mountSmallDisk(join(await tempFolder(t), 'disk'), bytes);
   t.teardown(() => disk.unmount());
   return disk;
 }
@@ -110,6 +116,64 @@ t.test('a store cannot be made on a full disk, and can once there is space', { s
   await t.rejects(openStore(path), coded('DISK_FULL', path));
   await disk.empty();
   await (await openStore(path)).close();
+});
+
+t.test(
+  'a transaction larger than the cache, which the full disk ends early, waits too',
+  { skip },
+  async (t) => {
+    const disk = await openDisk(t, 32 * MiB);
+    const store = await openStore(join(disk.folder, 'coordinator.db'));
+    t.teardown(() => store.close());
+    await disk.fill();
+    const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+    const writing = store.identity.transact(async ({ settings }) => {
+      for (const key of keys) await settings.insert(key, large(key));
+    });
+    const ended = writing.then(
+      () => 'written',
+      (error: Error) => error.message,
+    );
+    await Promise.race([ended, untilTrue(() => !store.state().available)]);
+    t.match(store.state(), { available: false, code: 'DISK_FULL' });
+    await disk.empty();
+    t.equal(await ended, 'written');
+    t.equal((await store.identity.settings.read('h'))?.length, large('h').length);
+  },
+);
+
+t.test('a store for a command does not wait for space: DISK_FULL is thrown', { skip }, async (t) => {
+  const disk = await openDisk(t);
+  const store = await openStore(join(disk.folder, 'coordinator.db'), { onOutage: 'fail' });
+  t.teardown(() => store.close());
+  await disk.fill();
+  await t.rejects(store.identity.settings.insert('a', large('a')), coded('DISK_FULL', 'coordinator.db'));
+  await disk.empty();
+  await store.identity.settings.insert('a', large('a'));
+});
+
+t.test('a restore whose rows find no space is refused and leaves nothing', { skip }, async (t) => {
+  const work = await tempFolder(t);
+  const source = await openStore(join(work, 'store.db'));
+  t.teardown(() => source.close());
+  // 3 MiB of rows: unpacked they fit into the 4 MiB of the disk, unpacked and loaded they do not.
+  for (const letter of ['a', 'b', 'c', 'd', 'e', 'f'])
+    await source.identity.settings.insert(letter, large(letter));
+  await mkdir(join(work, 'content'));
+  const backups = createBackups({
+    store: source,
+    dataFolder: work,
+    contentFolder: join(work, 'content'),
+    incomingFolder: join(work, 'incoming'),
+    version: '1.2.3',
+    clock: systemClock,
+    hold: (_what, work) => work(),
+  });
+  const file = join(work, 'some.tar');
+  await pipeline(await backups.open(), createWriteStream(file));
+  const disk = await openDisk(t);
+  await t.rejects(restoreBackup(file, join(disk.folder, 'new'), null), coded('DISK_FULL'));
+  t.same(await readdir(disk.folder), []);
 });
 
 t.test(

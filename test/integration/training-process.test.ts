@@ -59,7 +59,8 @@ async function until(trainer: Trainer, id: string, done: (training: Training) =>
   for (;;) {
     const training = await trainer.show(id);
     if (done(training)) return training;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // A step of the tiny model takes a few milliseconds, and tests compare the steps that were seen.
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 /** Process ids of the trainings that this process started. */

@@ -153,6 +153,8 @@ export class World {
   cut: ((row: number) => boolean) | null = null;
   /** Awaited before a score is answered. */
   beforeScore: () => Promise<void> = nextTurn;
+  /** What the next call to the outside is refused with, once. */
+  outage: Error | null = null;
   #scoring = 0;
   #ids = 0;
 
@@ -183,6 +185,9 @@ export class World {
       underWay++;
       try {
         await nextTurn();
+        const { outage } = this;
+        this.outage = null;
+        if (outage !== null) throw outage;
         return await work();
       } finally {
         underWay--;

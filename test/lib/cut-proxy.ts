@@ -13,6 +13,8 @@ export interface CutProxy {
   cutAt(text: string, when: 'before' | 'after'): Promise<void>;
   /** Cuts clients off; the server does not notice, as when the network is gone. */
   abandonServer(): void;
+  /** From now on nothing is passed on, either way, and nothing is closed: as when the server hangs. */
+  freeze(): void;
   /** Connections made so far. */
   connections(): number;
 }
@@ -20,8 +22,10 @@ export interface CutProxy {
 export async function runCutProxy(t: Test, target: { host: string; port: number }): Promise<CutProxy> {
   let plan: { text: string; when: 'before' | 'after'; done: () => void } | null = null;
   let count = 0;
+  let frozen = false;
   const pairs = new Set<{ client: Socket; server: Socket }>();
-  const listener = createServer((client) => {
+  // A server that hangs does not answer a farewell either.
+  const listener = createServer({ allowHalfOpen: true }, (client) => {
     count++;
     const server = dial(target.port, target.host);
     const pair = { client, server };
@@ -34,6 +38,7 @@ export async function runCutProxy(t: Test, target: { host: string; port: number 
       done();
     };
     client.on('data', (chunk) => {
+      if (frozen) return;
       if (plan?.text !== undefined && chunk.includes(plan.text)) {
         const { when, done } = plan;
         if (when === 'before') return cut(done);
@@ -42,8 +47,12 @@ export async function runCutProxy(t: Test, target: { host: string; port: number 
       server.write(chunk);
     });
     server.on('data', (chunk) => {
+      if (frozen) return;
       if (loseAnswer !== null) return cut(loseAnswer);
       client.write(chunk);
+    });
+    client.on('end', () => {
+      if (!frozen) client.end();
     });
     client.on('error', () => {});
     server.on('error', () => {});
@@ -77,6 +86,9 @@ export async function runCutProxy(t: Test, target: { host: string; port: number 
         pair.server.removeAllListeners('close');
         pair.client.destroy();
       }
+    },
+    freeze() {
+      frozen = true;
     },
     connections: () => count,
   };

@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Code, enrolmentBytes } from '@fleetlora/shared/protocol';
 import t, { type Test } from 'tap';
+import { spawnCli } from '../lib/run-cli.js';
 import { temporaryFolder } from '../lib/running-coordinator.js';
 import { makeTestKey, testFacts } from '../lib/test-device.js';
 
@@ -71,6 +74,24 @@ t.test(
     t.same(await once(second.child, 'close'), [0, null]);
   },
 );
+
+for (const program of ['main.js', 'fleetlora up'] as const)
+  t.test(`SIGTERM ends a start of ${program} that waits for a database that is away`, async (t) => {
+    const options = ['--data', await temporaryFolder(t), '--port', '0', '--mqtt-port', '0'];
+    const env = { DATABASE_URL: 'postgres://user:secret@127.0.0.1:1/none' };
+    const isUp = program === 'fleetlora up';
+    const child = isUp
+      ? spawnCli('fleetlora', ['up', ...options], env)
+      : spawn(process.execPath, [mainFile, ...options], { env: { ...process.env, ...env }, stdio: 'pipe' });
+    t.teardown(() => child.kill('SIGKILL'));
+    const closed = once(child, 'close');
+    // It holds the folder by then, and next asks for the database, for 30 s.
+    while (!existsSync(join(options[1] ?? '', 'incoming'))) await new Promise((next) => setTimeout(next, 20));
+    const sinceMs = performance.now();
+    child.kill('SIGTERM');
+    t.same(await closed, [isUp ? 143 : 0, null]);
+    t.comment(`ended after ${Math.round(performance.now() - sinceMs)} ms`);
+  });
 
 t.test('bad usage ends with 2', async (t) => {
   const child = spawn(process.execPath, [mainFile, '--port', 'x'], { stdio: 'ignore' });

@@ -160,6 +160,22 @@ t.test('hard timeout of a job of 10 s: not before 70 s, and the device is told',
   t.match(await endOf(all), [{ outcome: 'timedOut' }]);
 });
 
+t.test('what a job waited for before the deadlines began anew does not count', async (t) => {
+  const all = await openTestFleet(t);
+  const a = await all.enrol('a');
+  await all.birth(a, 1);
+  await all.submit(a);
+  await all.fleet.checkDeadlines();
+  all.clock.advance(69_999);
+  all.fleet.restartDeadlines();
+  all.clock.advance(69_999);
+  await all.fleet.checkDeadlines();
+  t.same(await endOf(all), [null]);
+  all.clock.advance(70_000);
+  await all.fleet.checkDeadlines();
+  t.match(await endOf(all), [{ outcome: 'timedOut' }]);
+});
+
 t.test('devices of one machine measure in turns; the second job goes out when the first ends', async (t) => {
   const all = await openTestFleet(t);
   const [a, b] = [await all.enrol('a', 'boot-1'), await all.enrol('b', 'boot-1')];

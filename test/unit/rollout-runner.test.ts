@@ -19,6 +19,8 @@ class Fleet {
   bear: (deviceId: string) => void = () => {};
   /** Set to lose the next messages on their way. */
   sendFails = false;
+  /** 0: only events and `check` look for silent devices. */
+  checkEveryMs = 0;
 
   constructor(...names: string[]) {
     for (const name of names) this.devices.set(`dev_${name}`, { name, deviceClass: 'board', online: true });
@@ -36,7 +38,7 @@ class Fleet {
       clock: { nowMs: () => this.nowMs, monotonicMs: () => 0 },
       newId: (prefix) => `${prefix}_${String(++ids).padStart(10, '0')}`,
       silenceMs: 1000,
-      checkEveryMs: 0,
+      checkEveryMs: this.checkEveryMs,
       releases: {
         findRelease: async (key) => {
           if (key !== release.id && key !== release.name)
@@ -175,6 +177,28 @@ t.test('an online device that stays silent fails after the limit, not at it', as
     state: 'failed',
     devices: [{ state: 'failed', reason: /silent for 1 s/ }],
   });
+  await rollouts.close();
+});
+
+t.test('silence counts while it was looked for: 501 ms without a look, and it counts anew', async (t) => {
+  const fleet = new Fleet('a');
+  // So long that the timer never fires in here.
+  fleet.checkEveryMs = 2 ** 30;
+  const rollouts = fleet.open();
+  const { id } = await rollouts.start({ release: 'first', devices: ['a'] });
+  await fleet.report('dev_a', reportOf(id, 'loading'));
+  fleet.nowMs += 5000;
+  await rollouts.check();
+  t.equal((await rollouts.show(id)).state, 'running', 'as after an hour without the database');
+  t.equal(fleet.sent.length, 2, 'told again, since it may have missed what it was told');
+  for (const look of [500, 500]) {
+    fleet.nowMs += look;
+    await rollouts.check();
+  }
+  t.equal((await rollouts.show(id)).state, 'running');
+  fleet.nowMs += 1;
+  await rollouts.check();
+  t.equal((await rollouts.show(id)).state, 'failed');
   await rollouts.close();
 });
 

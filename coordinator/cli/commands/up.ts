@@ -45,14 +45,15 @@ Examples:
       // Loaded here: no other command needs the service and its native libraries.
       const { databaseUrlOf, startCoordinator } = await import('../../app.js');
       const dataFolder = dataFolderOf(options, context.env);
-      const running = await startCoordinator({
+      const config = {
         dataFolder,
         host: options.host,
         webPort: options.port,
         mqttPort: options.mqttPort,
         logLevel: options.log,
         databaseUrl: databaseUrlOf(context.env),
-      });
+      };
+      const running = await startCoordinator(config, {}, context.signal);
       try {
         if (options.json) printJson(context, { url: running.url, mqttUrl: running.mqttUrl, dataFolder });
         else {

@@ -1,0 +1,126 @@
+import { join } from 'node:path';
+import { createTrainer, type Trainer, type TrainingCatalog } from '@fleetlora/coordinator/training';
+import { systemClock } from '@fleetlora/shared/clock';
+import { CodedError } from '@fleetlora/shared/errors';
+import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import t, { type Test } from 'tap';
+import { findChildren, killChild } from '../lib/child-processes.js';
+import { coded } from '../lib/coded.js';
+import { openModels, tinyBaseFiles } from '../lib/open-models.js';
+
+t.setTimeout(120_000);
+
+const space: SearchSpaceFile = {
+  version: 1,
+  name: 'small',
+  rankMax: 4,
+  alpha: 8,
+  ranks: { qkv: [2, 4], o: 'qkv', gateUp: 'qkv', down: 'qkv' },
+  widthPercents: [100, 50],
+  forms: ['unmerged'],
+};
+const request = (steps: number) => ({
+  name: 'digits',
+  base: 'tiny',
+  dataset: 'rows',
+  space,
+  options: { steps, batchRows: 4, checkpointEverySteps: 2, threads: 1, randomSubnets: 1, seed: 5 },
+});
+
+/** A trainer whose catalog is asked through `before`, which may delay or refuse an answer. */
+async function openTrainer(
+  t: Test,
+  before: (method: 'findBase' | 'registerAdapter') => Promise<void>,
+): Promise<{ trainer: Trainer; errors: unknown[]; stateOf: (id: string) => Promise<string | undefined> }> {
+  const { catalog, content, store, newId, upload } = await openModels(t);
+  await catalog.importBase({ name: 'tiny', files: await upload(tinyBaseFiles()) });
+  const rows = Array.from({ length: 8 }, (_, row) =>
+    JSON.stringify({ prompt: `${row}?`, completion: ` ${row}` }),
+  );
+  const digest = await content.put(new TextEncoder().encode(rows.join('\n')));
+  await catalog.importDataset({ name: 'rows', files: { all: digest } });
+  const asked: TrainingCatalog = {
+    ...catalog,
+    findBase: (name) => before('findBase').then(() => catalog.findBase(name)),
+    registerAdapter: (...given) => before('registerAdapter').then(() => catalog.registerAdapter(...given)),
+  };
+  const errors: unknown[] = [];
+  const trainer = createTrainer({
+    catalog: asked,
+    repository: store.trainings,
+    contentFolder: content.folder,
+    trainingFolder: join(content.folder, '..', 'training'),
+    clock: systemClock,
+    newId,
+    onError: (_, error) => errors.push(error),
+  });
+  t.teardown(() => trainer.close());
+  return { trainer, errors, stateOf: async (id) => (await store.trainings.findTraining(id))?.state };
+}
+const trainingProcesses = (): Promise<number[]> => findChildren(process.pid, 'training-child.js');
+async function untilTrue(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+/** Something that is waited for until it is opened. */
+function createBarrier(): { reached: Promise<void>; pass(): Promise<void>; open(): void } {
+  let reach: () => void = () => {};
+  let open: () => void = () => {};
+  const reached = new Promise<void>((resolve) => {
+    reach = resolve;
+  });
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return {
+    reached,
+    pass() {
+      reach();
+      return opened;
+    },
+    open: () => open(),
+  };
+}
+
+t.test('a stop while the adapter is being stored is refused, and the run finishes', async (t) => {
+  const storing = createBarrier();
+  const { trainer, stateOf } = await openTrainer(t, async (method) => {
+    if (method === 'registerAdapter') await storing.pass();
+  });
+  const { id } = await trainer.start(request(2));
+  await storing.reached;
+  await untilTrue(async () => (await trainingProcesses()).length === 0);
+  await t.rejects(trainer.stop(id), coded('STATE_CONFLICT', 'digits'));
+  storing.open();
+  await untilTrue(async () => (await stateOf(id)) === 'finished');
+});
+
+t.test('a trainer that is closed while it starts a killed process again starts none', async (t) => {
+  const starting = createBarrier();
+  let asked = 0;
+  const { trainer, errors, stateOf } = await openTrainer(t, async (method) => {
+    // Once by `start` itself, once for the first process, then for the second.
+    if (method === 'findBase' && ++asked === 3) await starting.pass();
+  });
+  const { id } = await trainer.start(request(400));
+  await killChild(process.pid, 'training-child.js');
+  await starting.reached;
+  await trainer.close();
+  starting.open();
+  // Each look takes longer than the few reads that come before a process.
+  for (let look = 0; look < 10; look++) t.same(await trainingProcesses(), []);
+  t.equal(await stateOf(id), 'running', 'it is for the next start');
+  t.same(errors, []);
+});
+
+t.test('a store that stops waiting while a killed process is started again fails no run', async (t) => {
+  let asked = 0;
+  const { trainer, errors, stateOf } = await openTrainer(t, async (method) => {
+    if (method === 'findBase' && ++asked === 3)
+      throw new CodedError('STORE_UNAVAILABLE', 'the store was closed while it was unavailable');
+  });
+  const { id } = await trainer.start(request(400));
+  await killChild(process.pid, 'training-child.js');
+  await untilTrue(async () => errors.length > 0 || (await stateOf(id)) !== 'running');
+  t.equal(await stateOf(id), 'running');
+  t.match(errors, [{ code: 'STORE_UNAVAILABLE' }]);
+});
