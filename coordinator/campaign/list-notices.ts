@@ -41,10 +41,12 @@ function noticeAccuracy(spec: SearchStart, scores: readonly Score[]): string[] {
       : `every candidate has ${correct === rows ? 'all' : `${correct} of`} ${rows} answers right`;
   if (correct > 0 && scores.length === 1) return [];
   const limits = spec.require.filter((text) => parseConstraint(text).metric === 'accuracy');
+  const advice = [
+    ...(spec.quality === 'accuracy' ? ['search with --quality loss'] : []),
+    ...(limits.length > 0 ? [`limit the loss ("loss<=max+0.1") instead of ${limits.join(', ')}`] : []),
+  ];
   return [
-    `${finding}: accuracy cannot tell them apart${
-      limits.length === 0 ? '' : `, and ${limits.join(', ')} leaves out none or all`
-    }; ${spec.quality === 'accuracy' ? 'search with --quality loss' : 'the loss decides'}`,
+    `${finding}: accuracy cannot tell them apart; ${advice.length > 0 ? advice.join(' and ') : 'the loss decides'}`,
   ];
 }
 

@@ -84,7 +84,7 @@ t.test('notices: an accuracy that all candidates share', async (t) => {
       0,
       'loss',
       ['accuracy>=max-1.0', 'peakBytes<=900MB'],
-      'no candidate has an answer right on 50 rows: accuracy cannot tell them apart, and accuracy>=max-1.0 leaves out none or all; the loss decides',
+      'no candidate has an answer right on 50 rows: accuracy cannot tell them apart; limit the loss ("loss<=max+0.1") instead of accuracy>=max-1.0',
     ],
     [
       1000,
