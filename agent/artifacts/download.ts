@@ -142,7 +142,7 @@ async function fetchRest(task: Download, state: Progress): Promise<void> {
     if (answer.start !== state.bytes) await startOver(state);
     const restBytes = answer.totalBytes === null ? 0 : answer.totalBytes - state.bytes;
     if (freeBytes !== null && freeBytes < restBytes) await requireRoom(task, restBytes);
-    for await (const chunk of answer.body) {
+    for await (const chunk of untilAborted(answer.body, [task.signal, stall.signal])) {
       alive();
       if (state.bytes + chunk.length > limits.uploadBytes)
         throw new CodedError('MESSAGE_TOO_LARGE', `${task.url} sends more than ${limits.uploadBytes} bytes`);
@@ -173,6 +173,33 @@ async function fetchRest(task: Download, state: Progress): Promise<void> {
     clearTimeout(timer);
     // An answer whose body is not wanted any more must not hold its connection.
     stall.abort();
+  }
+}
+
+/**
+ * The chunks of a body, until one of the signals is aborted. A body whose request is aborted right
+ * behind its last byte may never end by itself.
+ */
+async function* untilAborted(
+  body: AsyncIterable<Uint8Array>,
+  signals: readonly AbortSignal[],
+): AsyncGenerator<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]();
+  let stop: () => void = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signals.find((signal) => signal.aborted)?.reason as Error);
+    for (const signal of signals) signal.addEventListener('abort', stop);
+    if (signals.some((signal) => signal.aborted)) stop();
+  });
+  aborted.catch(() => {});
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([chunks.next(), aborted]);
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    for (const signal of signals) signal.removeEventListener('abort', stop);
   }
 }
 
