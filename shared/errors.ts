@@ -86,14 +86,23 @@ export function isCoded(error: unknown, code?: ErrorCode): error is CodedError {
   return error instanceof CodedError && (code === undefined || error.code === code);
 }
 
+/** The first of an error and its causes that is looked for: query builders wrap what a driver throws. */
+export function findInCauses<E extends Error>(
+  error: unknown,
+  isWanted: (inner: Error) => inner is E,
+): E | null {
+  for (let inner = error; inner instanceof Error; inner = inner.cause) if (isWanted(inner)) return inner;
+  return null;
+}
+
 /**
- * The outage in an error or in one of its causes, since query builders wrap what a driver throws:
- * the database or the disk was away, and what was to be done is neither wrong nor lost by that.
+ * The outage in an error or in one of its causes: the database or the disk was away, and what was to
+ * be done is neither wrong nor lost by that.
  */
 export function findOutageIn(error: unknown): CodedError | null {
-  for (let inner = error; inner instanceof Error; inner = inner.cause)
-    if (isCoded(inner, 'STORE_UNAVAILABLE') || isCoded(inner, 'DISK_FULL')) return inner;
-  return null;
+  const isOutage = (inner: Error): inner is CodedError =>
+    isCoded(inner, 'STORE_UNAVAILABLE') || isCoded(inner, 'DISK_FULL');
+  return findInCauses(error, isOutage);
 }
 
 /** The message of anything thrown, without its stack. */

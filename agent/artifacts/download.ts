@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { CodedError, isCoded, messageOf } from '@fleetlora/shared/errors';
-import { asDiskFull, isDiskFull, readFreeBytes, requireSpace } from '@fleetlora/shared/node';
+import { asDiskFull, isDiskFull, pause, readFreeBytes, requireSpace } from '@fleetlora/shared/node';
 import { limits } from '@fleetlora/shared/protocol';
 import { fetchRange } from './fetch-range.js';
 
@@ -79,7 +79,7 @@ async function fetchWhole(task: Download, state: Progress): Promise<void> {
       if (state.fetched > before) failures = 0;
       const delay = task.retryDelaysMs[failures++];
       if (delay === undefined) throw error;
-      await pause(delay, task.signal);
+      await pause(delay, [task.signal]);
     }
   }
   try {
@@ -211,22 +211,4 @@ async function requireRoom(task: Download, neededBytes: number): Promise<void> {
 function isDiskError(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | null)?.code;
   return code === 'EIO' || code === 'EROFS' || code === 'EFBIG';
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
-    };
-    const stop = (): void => {
-      done();
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      done();
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', stop, { once: true });
-  });
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '@fleetlora/shared/clock';
-import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import { CodedError, findInCauses, messageOf } from '@fleetlora/shared/errors';
 
 /** Whether the database can be read and written. */
 export type StoreState =
@@ -14,11 +14,9 @@ export class StoreOutage extends CodedError {
   }
 }
 
-/** The outage in an error or in one of its causes: the query builder wraps what a driver throws. */
+/** The database's own outage in an error or in one of its causes; another disk's is not waited for here. */
 export function findOutage(error: unknown): StoreOutage | null {
-  for (let inner = error; inner instanceof Error; inner = inner.cause)
-    if (inner instanceof StoreOutage) return inner;
-  return null;
+  return findInCauses(error, (inner) => inner instanceof StoreOutage);
 }
 
 export interface StoreLog {

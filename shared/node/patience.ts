@@ -1,5 +1,6 @@
 import type { CodedError } from '../errors.js';
 import { asDiskFull, isDiskFull } from './disk-full.js';
+import { pause } from './pause.js';
 
 /**
  * Does writes that must not be lost to a full disk: what was to be written stays in memory, and
@@ -64,18 +65,4 @@ export function createPatience(settings: PatienceSettings): Patience {
 
 function pathOf(error: unknown): string {
   return (error as Partial<NodeJS.ErrnoException>).path ?? '.';
-}
-
-/** Ends early, without an error, when one of the signals fires. */
-function pause(ms: number, signals: readonly AbortSignal[]): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    for (const signal of signals) signal.addEventListener('abort', done, { once: true });
-    if (signals.some((signal) => signal.aborted)) done();
-  });
 }

@@ -2,61 +2,44 @@ import type { StoredSearch, StoredTrial } from '@fleetlora/coordinator/campaign'
 import type { StoredJob } from '@fleetlora/coordinator/fleet';
 import { openStore, type Store } from '@fleetlora/coordinator/store';
 import type { TrainingRecord } from '@fleetlora/coordinator/training';
-import {
-  type Adapter,
-  type Base,
-  type Dataset,
-  defaultMeasurePlan,
-  type Release,
-  type Score,
-} from '@fleetlora/shared/protocol';
-import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import type { Adapter, Base, Dataset, Release, Score } from '@fleetlora/shared/protocol';
 import { coded } from '../lib/coded.js';
 import { testOnBothEngines } from '../lib/store-engines.js';
+import { letterDigest, storedSearch, storedSpace, storedTrial } from '../lib/stored-records.js';
 import { testFacts } from '../lib/test-device.js';
 import { jobBody, measurement } from '../lib/test-fleet.js';
 
-const digest = (letter: string): string => letter.repeat(64);
-const space: SearchSpaceFile = {
-  version: 1,
-  name: 'tiny',
-  rankMax: 8,
-  alpha: 16,
-  ranks: { qkv: [8, 4], o: 'qkv', gateUp: 'qkv', down: 'qkv' },
-  widthPercents: [100, 50],
-  forms: ['unmerged', 'merged'],
-};
 const base: Base = {
   id: 'base_01',
   name: 'tiny',
-  digest: digest('a'),
+  digest: letterDigest('a'),
   bytes: 2 ** 40,
   parameters: 7_300_000,
   layers: 8,
   hidden: 256,
   ffnWidth: 768,
   vocab: 4096,
-  tokenizerDigest: digest('b'),
+  tokenizerDigest: letterDigest('b'),
   createdAtMs: 1_700_000_000_000,
 };
 const adapter: Adapter = {
   id: 'adp_01',
   name: 'wide',
   baseId: base.id,
-  digest: digest('c'),
+  digest: letterDigest('c'),
   bytes: 5_000_000,
   rankMax: 8,
   alpha: 16.5,
-  space,
-  files: { 'adapter_config.json': digest('d') },
+  space: storedSpace,
+  files: { 'adapter_config.json': letterDigest('d') },
   createdAtMs: 1,
 };
 const dataset: Dataset = {
   id: 'data_01',
   name: 'rows',
-  digest: digest('e'),
+  digest: letterDigest('e'),
   rows: 3080,
-  splits: { all: { digest: digest('e'), rows: 3080 } },
+  splits: { all: { digest: letterDigest('e'), rows: 3080 } },
   task: { kind: 'completion' },
   report: null,
   createdAtMs: 1,
@@ -69,55 +52,18 @@ const score: Score = {
   accuracyHigh: 80.5,
   loss: 0.1 + 0.2,
 };
-const search: StoredSearch = {
-  id: 'srch_01',
-  name: 'first',
-  state: 'running',
-  spec: {
-    name: 'first',
-    adapter: 'wide',
-    dataset: 'rows',
-    deviceClass: 'board',
-    strategy: 'nsga2',
-    quality: 'loss',
-    costs: ['decodeMs'],
-    trials: 40,
-    seed: 1,
-    scoreRows: 200,
-    finalRows: 1000,
-    finalPoints: 8,
-    require: ['accuracy>=max-1.0'],
-    plan: defaultMeasurePlan,
-    maxTokens: 64,
-  },
-  adapterId: adapter.id,
-  datasetId: dataset.id,
-  space,
-  spaceSize: 1.5e30,
-  reason: null,
-  chosenTrialId: null,
-  chosenReason: null,
-  createdAtMs: 10,
-  endedAtMs: null,
-};
-const trial = (number: number, changes: Partial<StoredTrial> = {}): StoredTrial => ({
-  id: `trl_0${number}`,
-  searchId: search.id,
-  number,
-  label: number === 0 ? 'max' : null,
-  genome: `g1:u:8.8.8.8.100/8.8.8.8.${number}`,
-  genomeDigest: digest('f'),
-  state: 'pending',
-  deviceId: null,
-  score: null,
-  finalScore: null,
-  measurement: null,
-  reason: null,
-  askedSequence: number,
-  toldSequence: null,
-  createdAtMs: 20 + number,
-  ...changes,
-});
+const search = storedSearch(
+  'first',
+  { id: 'srch_01', state: 'running', spaceSize: 1.5e30, endedAtMs: null },
+  { trials: 40, scoreRows: 200, finalRows: 1000, finalPoints: 8, require: ['accuracy>=max-1.0'] },
+);
+const trial = (number: number, changes: Partial<StoredTrial> = {}): StoredTrial =>
+  storedTrial(search.id, number, {
+    id: `trl_0${number}`,
+    label: number === 0 ? 'max' : null,
+    createdAtMs: 20 + number,
+    ...changes,
+  });
 const release: Release = {
   id: 'rel_01',
   number: 1,
@@ -125,10 +71,10 @@ const release: Release = {
   searchId: search.id,
   trialId: 'trl_00',
   genome: 'g1:u:8.8.8.8.100/8.8.8.8.0',
-  packageDigest: digest('1'),
+  packageDigest: letterDigest('1'),
   packageBytes: 123,
-  manifestDigest: digest('2'),
-  signed: { keyId: digest('3'), manifest: '{"name":"ä \\u0000"}', signature: 'AAAA' },
+  manifestDigest: letterDigest('2'),
+  signed: { keyId: letterDigest('3'), manifest: '{"name":"ä \\u0000"}', signature: 'AAAA' },
   createdAtMs: 30,
 };
 const training: TrainingRecord = {
@@ -151,7 +97,7 @@ const training: TrainingRecord = {
     checkpointEverySteps: 5,
     threads: 1,
   },
-  space,
+  space: storedSpace,
   step: 0,
   loss: null,
   tokensPerSecond: null,

@@ -1,83 +1,24 @@
 import type { StoredSearch, StoredTrial } from '@fleetlora/coordinator/campaign';
 import type { StoredJob } from '@fleetlora/coordinator/fleet';
 import type { Store } from '@fleetlora/coordinator/store';
-import {
-  defaultMeasurePlan,
-  defaultRetention,
-  type Measurement,
-  type Release,
-  type Retention,
-} from '@fleetlora/shared/protocol';
-import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import { defaultRetention, type Measurement, type Release, type Retention } from '@fleetlora/shared/protocol';
 import { testOnBothEngines } from '../lib/store-engines.js';
+import { letterDigest, storedSearch, storedSpace, storedTrial } from '../lib/stored-records.js';
 import { jobBody, measurement } from '../lib/test-fleet.js';
 
-const digest = (letter: string): string => letter.repeat(64);
-const space: SearchSpaceFile = {
-  version: 1,
-  name: 'tiny',
-  rankMax: 8,
-  alpha: 16,
-  ranks: { qkv: [8, 4], o: 'qkv', gateUp: 'qkv', down: 'qkv' },
-  widthPercents: [100, 50],
-  forms: ['unmerged'],
-};
-const searchOf = (name: string, changes: Partial<StoredSearch> = {}): StoredSearch => ({
-  id: `srch_${name}`,
-  name,
-  state: 'finished',
-  spec: {
-    name,
-    adapter: 'wide',
-    dataset: 'rows',
-    deviceClass: 'board',
-    strategy: 'nsga2',
-    quality: 'loss',
-    costs: ['decodeMs'],
-    trials: 4,
-    seed: 1,
-    scoreRows: 8,
-    finalRows: 0,
-    finalPoints: 0,
-    require: [],
-    plan: defaultMeasurePlan,
-    maxTokens: 64,
-  },
-  adapterId: 'adp_01',
-  datasetId: 'data_01',
-  space,
-  spaceSize: 1,
-  reason: null,
-  chosenTrialId: null,
-  chosenReason: null,
-  createdAtMs: 10,
-  endedAtMs: 1000,
-  ...changes,
-});
-const trialOf = (search: string, number: number, measured: Measurement | null): StoredTrial => ({
-  id: `trl_${search}_${number}`,
-  searchId: `srch_${search}`,
-  number,
-  label: null,
-  genome: `g1:u:8.8.8.8.100/8.8.8.8.${number}`,
-  genomeDigest: digest('f'),
-  state: measured ? 'finished' : 'failed',
-  deviceId: 'dev_01',
-  score: null,
-  finalScore: null,
-  measurement: measured,
-  reason: null,
-  askedSequence: number,
-  toldSequence: null,
-  createdAtMs: 20,
-});
+const trialOf = (search: string, number: number, measured: Measurement | null): StoredTrial =>
+  storedTrial(`srch_${search}`, number, {
+    state: measured ? 'finished' : 'failed',
+    deviceId: 'dev_01',
+    measurement: measured,
+  });
 const jobOf = (search: string, number: number, changes: Partial<StoredJob> = {}): StoredJob => ({
   id: `job_${search}_${number}`,
   searchId: `srch_${search}`,
   trialId: `trl_${search}_${number}`,
   deviceId: 'dev_01',
   state: 'SUCCEEDED',
-  body: { ...jobBody, baseDigest: digest('7'), adapterDigest: digest('8') },
+  body: { ...jobBody, baseDigest: letterDigest('7'), adapterDigest: letterDigest('8') },
   sends: 1,
   createdAtMs: 21,
   sentAtMs: 22,
@@ -93,10 +34,10 @@ const releaseOf = (name: string, search: string, number: number): Release => ({
   searchId: `srch_${search}`,
   trialId: `trl_${search}_0`,
   genome: 'g1:u:8.8.8.8.100/8.8.8.8.0',
-  packageDigest: digest('1'),
+  packageDigest: letterDigest('1'),
   packageBytes: 1,
-  manifestDigest: digest('2'),
-  signed: { keyId: digest('3'), manifest: '{}', signature: 'AAAA' },
+  manifestDigest: letterDigest('2'),
+  signed: { keyId: letterDigest('3'), manifest: '{}', signature: 'AAAA' },
   createdAtMs: 30,
 });
 
@@ -104,35 +45,35 @@ async function withModels(store: Store): Promise<Store> {
   await store.catalog.insertBase({
     id: 'base_01',
     name: 'tiny',
-    digest: digest('a'),
+    digest: letterDigest('a'),
     bytes: 1,
     parameters: 1,
     layers: 2,
     hidden: 8,
     ffnWidth: 16,
     vocab: 32,
-    tokenizerDigest: digest('b'),
+    tokenizerDigest: letterDigest('b'),
     createdAtMs: 1,
   });
   await store.catalog.insertAdapter({
     id: 'adp_01',
     name: 'wide',
     baseId: 'base_01',
-    digest: digest('c'),
+    digest: letterDigest('c'),
     bytes: 1,
     rankMax: 8,
     alpha: 16,
-    space,
-    files: { 'adapter_config.json': digest('d'), 'adapter_model.safetensors': digest('4') },
+    space: storedSpace,
+    files: { 'adapter_config.json': letterDigest('d'), 'adapter_model.safetensors': letterDigest('4') },
     createdAtMs: 1,
   });
   await store.catalog.insertDataset({
     id: 'data_01',
     name: 'rows',
-    digest: digest('e'),
+    digest: letterDigest('e'),
     rows: 3,
-    splits: { train: { digest: digest('e'), rows: 2 }, test: { digest: digest('9'), rows: 1 } },
-    task: { kind: 'generation', maxNewTokens: 8, scorer: { kind: 'module', digest: digest('5') } },
+    splits: { train: { digest: letterDigest('e'), rows: 2 }, test: { digest: letterDigest('9'), rows: 1 } },
+    task: { kind: 'generation', maxNewTokens: 8, scorer: { kind: 'module', digest: letterDigest('5') } },
     report: null,
     createdAtMs: 1,
   });
@@ -141,7 +82,7 @@ async function withModels(store: Store): Promise<Store> {
 
 /** A search with that many trials, each with a job of the same number. */
 async function addSearch(store: Store, name: string, trials: number, changes: Partial<StoredSearch> = {}) {
-  await store.campaign.insertSearch(searchOf(name, changes));
+  await store.campaign.insertSearch(storedSearch(name, changes));
   for (let number = 0; number < trials; number++) {
     await store.campaign.insertTrial(trialOf(name, number, measurement));
     await store.fleet.jobs.insert(jobOf(name, number));
@@ -182,7 +123,7 @@ testOnBothEngines((t, { fresh }) => {
     await store.releases.insertRelease(releaseOf('first', 'one', 1));
     t.equal(await digests(), '1245789abcde');
     const rollout = { id: 'rol_01', releaseId: 'rel_first', state: 'running' as const, createdAtMs: 1 };
-    await store.rollouts.insertRollout({ ...rollout, manifestDigest: digest('6') }, []);
+    await store.rollouts.insertRollout({ ...rollout, manifestDigest: letterDigest('6') }, []);
     t.equal(await digests(), '12456789abcde');
     const by = new Map(
       (await store.retention.listNamedContent()).map((named) => [named.digest[0], named.by]),
@@ -296,7 +237,7 @@ testOnBothEngines((t, { fresh }) => {
       baseId: 'base_01',
       datasetId: 'data_01',
       options,
-      space,
+      space: storedSpace,
       step: 0,
       loss: null,
       tokensPerSecond: null,

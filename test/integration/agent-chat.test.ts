@@ -1,9 +1,6 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import {
   createModelSlot,
   createServingActivity,
-  type ModelSpec,
   openModelProcess,
   startCompletionServer,
 } from '@fleetlora/agent/serve';
@@ -18,10 +15,10 @@ import {
 } from '@fleetlora/shared/protocol';
 import { createRandom } from '@fleetlora/shared/random';
 import t, { type Test } from 'tap';
-import { layTinyModel } from '../lib/laid-models.js';
+import type { layTinyModel } from '../lib/laid-models.js';
 import { readEvents } from '../lib/read-events.js';
-import { tempFolder } from '../lib/temp-folder.js';
 import { createTestIds } from '../lib/test-ids.js';
+import { openTinySpec } from '../lib/tiny-model-spec.js';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const patience = { loadTimeoutMs: 60_000 };
@@ -34,22 +31,8 @@ const chat = {
   tokens: { eos_token: '<|end|>' },
 };
 
-async function openSpec(t: Test, options: Parameters<typeof layTinyModel>[0]): Promise<ModelSpec> {
-  const folder = await tempFolder(t);
-  const model = await layTinyModel(options);
-  await writeFile(join(folder, 'base'), model.base);
-  await writeFile(join(folder, 'tokenizer'), model.tokenizer);
-  return {
-    name: 'tiny',
-    files: { folder, base: 'base', overlay: null, genome: null },
-    tokenizerFile: join(folder, 'tokenizer'),
-    stopIds: [0],
-    threads: 1,
-  };
-}
-
 async function openServer(t: Test, options: Parameters<typeof layTinyModel>[0] = { chat }) {
-  const spec = await openSpec(t, options);
+  const spec = await openTinySpec(t, options);
   const slot = createModelSlot({
     activity: createServingActivity(),
     findBase: async () => null,
@@ -218,7 +201,7 @@ t.test('a template that loops is ended, and the model goes on', async (t) => {
 });
 
 t.test('a canceled completion ends early, a slow reader holds it [4000 tokens asked for]', async (t) => {
-  const process = await openModelProcess(await openSpec(t, { positions: 4096 }), patience);
+  const process = await openModelProcess(await openTinySpec(t, { positions: 4096 }), patience);
   t.teardown(() => process.close());
   const request = { prompt: 'ab', maxTokens: 4000, temperature: 2, seed: 1, stop: [] };
   const leave = new AbortController();

@@ -1,10 +1,7 @@
-import { writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
-import { join } from 'node:path';
 import {
   createModelSlot,
   createServingActivity,
-  type ModelSpec,
   openModelProcess,
   startCompletionServer,
 } from '@fleetlora/agent/serve';
@@ -17,28 +14,15 @@ import { bufferSource, readTensorFile } from '@fleetlora/shared/weights';
 import t, { type Test } from 'tap';
 import { coded } from '../lib/coded.js';
 import { layTinyModel } from '../lib/laid-models.js';
-import { tempFolder } from '../lib/temp-folder.js';
 import { createTestIds } from '../lib/test-ids.js';
+import { openTinySpec } from '../lib/tiny-model-spec.js';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
-async function openSpec(t: Test, options: Parameters<typeof layTinyModel>[0] = {}): Promise<ModelSpec> {
-  const folder = await tempFolder(t);
-  const model = await layTinyModel(options);
-  await writeFile(join(folder, 'base'), model.base);
-  await writeFile(join(folder, 'tokenizer'), model.tokenizer);
-  return {
-    name: 'tiny',
-    files: { folder, base: 'base', overlay: null, genome: null },
-    tokenizerFile: join(folder, 'tokenizer'),
-    stopIds: [0],
-    threads: 1,
-  };
-}
 const patience = { loadTimeoutMs: 60_000 };
 
 t.test('a model process continues as a decoder in this process does', async (t) => {
-  const spec = await openSpec(t);
+  const spec = await openTinySpec(t);
   const process = await openModelProcess(spec, patience);
   t.teardown(() => process.close());
   const model = await layTinyModel();
@@ -56,7 +40,7 @@ t.test('a model process continues as a decoder in this process does', async (t) 
 });
 
 t.test('requests of one model wait for each other, sixteen at most', async (t) => {
-  const process = await openModelProcess(await openSpec(t), patience);
+  const process = await openModelProcess(await openTinySpec(t), patience);
   t.teardown(() => process.close());
   const ask = () => process.continueGreedily([5], 2);
   const asked = Array.from({ length: 17 }, ask);
@@ -66,7 +50,7 @@ t.test('requests of one model wait for each other, sixteen at most', async (t) =
 });
 
 t.test('closing finishes what is under way and takes nothing new', async (t) => {
-  const process = await openModelProcess(await openSpec(t), patience);
+  const process = await openModelProcess(await openTinySpec(t), patience);
   const running = process.continueGreedily([5], 8);
   const closing = process.close();
   await t.rejects(process.continueGreedily([5], 1), coded('STATE_CONFLICT'));
@@ -76,7 +60,7 @@ t.test('closing finishes what is under way and takes nothing new', async (t) => 
 });
 
 t.test('a model that does not load, and a process that dies', async (t) => {
-  const spec = await openSpec(t);
+  const spec = await openTinySpec(t);
   const lost = { ...spec, files: { ...spec.files, base: 'lost' } };
   await t.rejects(openModelProcess(lost, patience), coded('NOT_FOUND', 'lost'));
   const entry = new URL('../lib/children/abort-child.js', import.meta.url);
@@ -89,7 +73,7 @@ t.test('a model that does not load, and a process that dies', async (t) => {
 });
 
 async function openServer(t: Test, installed = true) {
-  const spec = await openSpec(t);
+  const spec = await openTinySpec(t);
   const activity = createServingActivity();
   const slot = createModelSlot({
     activity,

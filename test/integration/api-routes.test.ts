@@ -18,6 +18,18 @@ const paths = Object.entries(routes).map(([name, route]) => ({
     .replace(':name', 'pi5'),
 }));
 
+type Told = (fields: { err: Error }) => void;
+/** A log that keeps quiet but for what is given. */
+function createTestLog(given: { readonly warn?: Told; readonly error?: Told }) {
+  const ignore = (): void => {};
+  const log = {
+    ...{ level: 'info', silent: ignore, trace: ignore, debug: ignore, info: ignore, fatal: ignore },
+    ...{ warn: ignore as Told, error: ignore as Told, child: () => log },
+    ...given,
+  };
+  return log;
+}
+
 t.test('every route of the protocol wants a token, but for the open ones', async (t) => {
   const coordinator = await runCoordinator(t);
   const session = await (await enrollTestDevice(coordinator)).openSession();
@@ -105,18 +117,7 @@ t.test('above 499 the client gets a sentence by code, the log the reason', async
     identity: {},
     store: { state: () => ({ available: true }), onState: () => () => {} },
   } as unknown as ApiDomains;
-  const ignore = (): void => {};
-  const log = {
-    level: 'info',
-    silent: ignore,
-    trace: ignore,
-    debug: ignore,
-    info: ignore,
-    warn: ignore,
-    fatal: ignore,
-    error: ({ err }: { err: Error }) => void logged.push(err.message),
-    child: () => log,
-  };
+  const log = createTestLog({ error: ({ err }) => void logged.push(err.message) });
   const server = await createApiServer({ domains, log, version: '0.0.0' });
   t.teardown(() => server.close());
   const ask = async (kind: string) => {
@@ -183,18 +184,7 @@ t.test('a backup that begins after an outage answered its request is given up', 
       },
     },
   } as unknown as ApiDomains;
-  const ignore = (): void => {};
-  const log = {
-    level: 'info',
-    silent: ignore,
-    trace: ignore,
-    debug: ignore,
-    info: ignore,
-    warn: ({ err }: { err: Error }) => t.fail(err.message),
-    fatal: ignore,
-    error: ignore,
-    child: () => log,
-  };
+  const log = createTestLog({ warn: ({ err }) => t.fail(err.message) });
   const server = await createApiServer({ domains, log, version: '0.0.0' });
   t.teardown(() => server.close());
   const answer = server.inject({ url: '/v1/backup', headers: { authorization: 'Bearer any' } });

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { join } from 'node:path';
-import { restoreBackup, startCoordinator } from '@fleetlora/coordinator';
+import { restoreBackup } from '@fleetlora/coordinator';
 import { type BackupManifest, createBackups } from '@fleetlora/coordinator/backup';
 import { openStore } from '@fleetlora/coordinator/store';
 import { systemClock } from '@fleetlora/shared/clock';
@@ -13,7 +13,7 @@ import t, { type Test } from 'tap';
 import { coded } from '../lib/coded.js';
 import { runPostgres } from '../lib/postgres.js';
 import { runCli } from '../lib/run-cli.js';
-import { runCoordinator, temporaryFolder } from '../lib/running-coordinator.js';
+import { runCoordinator, startQuietCoordinator, temporaryFolder } from '../lib/running-coordinator.js';
 
 t.setTimeout(150_000);
 
@@ -115,15 +115,7 @@ t.test('store move: all rows, compared, and the file kept', async (t) => {
   const server = await runPostgres(t);
   if (server === null) return;
   const folder = await temporaryFolder(t);
-  const start = (databaseUrl: string | null) =>
-    startCoordinator({
-      dataFolder: folder,
-      host: '127.0.0.1',
-      webPort: 0,
-      mqttPort: 0,
-      logLevel: 'silent',
-      databaseUrl,
-    });
+  const start = (databaseUrl: string | null) => startQuietCoordinator(folder, databaseUrl);
   const embedded = await start(null);
   const move = () => runCli('fleetlora', ['store', 'move', '--data', folder], { DATABASE_URL: server.url });
   t.match(await move(), { code: 1, stderr: /FOLDER_IN_USE/ });

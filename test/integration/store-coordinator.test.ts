@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { startCoordinator } from '@fleetlora/coordinator';
 import type { Health } from '@fleetlora/shared/protocol';
 import t, { type Test } from 'tap';
 import { coded } from '../lib/coded.js';
 import { runPostgres } from '../lib/postgres.js';
 import { spawnCli, waitForOutput } from '../lib/run-cli.js';
-import { runCoordinator, temporaryFolder } from '../lib/running-coordinator.js';
+import { runCoordinator, startQuietCoordinator, temporaryFolder } from '../lib/running-coordinator.js';
 
 t.setTimeout(120_000);
 
@@ -19,16 +18,6 @@ async function until<T>(ask: () => Promise<T>, isDone: (answer: T) => boolean): 
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
-
-const start = (folder: string, databaseUrl: string | null) =>
-  startCoordinator({
-    dataFolder: folder,
-    host: '127.0.0.1',
-    webPort: 0,
-    mqttPort: 0,
-    logLevel: 'silent',
-    databaseUrl,
-  });
 
 t.test('a coordinator on PostgreSQL', async (t) => {
   const server = await runPostgres(t);
@@ -68,29 +57,29 @@ t.test('a coordinator on PostgreSQL', async (t) => {
   t.test('rows and folder belong together', async (t) => {
     const [first, other] = [await server.createDatabase('first'), await server.createDatabase('other')];
     const folder = await temporaryFolder(t);
-    const running = await start(folder, first);
+    const running = await startQuietCoordinator(folder, first);
     await running.stop();
     t.notOk(existsSync(join(folder, 'coordinator.db')));
     await t.rejects(
-      start(folder, null),
+      startQuietCoordinator(folder, null),
       coded('STATE_CONFLICT', 'DATABASE_URL is not set', 'database first'),
     );
     await t.rejects(
-      start(folder, other),
+      startQuietCoordinator(folder, other),
       coded('STATE_CONFLICT', 'database other', 'empty', 'database first'),
     );
-    const again = await start(folder, first);
+    const again = await startQuietCoordinator(folder, first);
     t.equal(again.adminToken, null, 'nothing was made anew');
     await again.stop();
 
     const embedded = await temporaryFolder(t);
-    await (await start(embedded, null)).stop();
+    await (await startQuietCoordinator(embedded, null)).stop();
     await t.rejects(
-      start(embedded, other),
+      startQuietCoordinator(embedded, other),
       coded('STATE_CONFLICT', 'coordinator.db', 'fleetlora store move'),
     );
-    await t.rejects(start(embedded, 'mysql://a:secret@b/c'), coded('BAD_USAGE', '"mysql:"'));
-    await (await start(embedded, null)).stop();
+    await t.rejects(startQuietCoordinator(embedded, 'mysql://a:secret@b/c'), coded('BAD_USAGE', '"mysql:"'));
+    await (await startQuietCoordinator(embedded, null)).stop();
   });
 
   t.test('a second one is refused, kill -9 frees the database, one that lost it ends', async (t) => {

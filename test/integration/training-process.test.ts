@@ -2,31 +2,16 @@ import { join } from 'node:path';
 import { createTrainer, type Trainer } from '@fleetlora/coordinator/training';
 import { systemClock } from '@fleetlora/shared/clock';
 import type { Training } from '@fleetlora/shared/protocol';
-import { anchorGenome, bindSearchSpace, type SearchSpaceFile } from '@fleetlora/shared/space';
+import { anchorGenome, bindSearchSpace } from '@fleetlora/shared/space';
 import { readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
 import t, { type Test } from 'tap';
 import { findChildren, killChild } from '../lib/child-processes.js';
-import { type OpenModels, openModels, tinyBaseFiles } from '../lib/open-models.js';
-
-const space: SearchSpaceFile = {
-  version: 1,
-  name: 'small',
-  rankMax: 4,
-  alpha: 8,
-  ranks: { qkv: [2, 4], o: 'qkv', gateUp: 'qkv', down: 'qkv' },
-  widthPercents: [100, 50],
-  forms: ['unmerged'],
-};
+import type { OpenModels } from '../lib/open-models.js';
+import { openTrainingModels, tinyTraining, untilTraining } from '../lib/tiny-training.js';
 
 /** A trainer over a real store, with a base and eight rows imported. */
 async function openTrainer(t: Test): Promise<{ models: OpenModels; open(): Trainer; errors: unknown[] }> {
-  const models = await openModels(t);
-  await models.catalog.importBase({ name: 'tiny', files: await models.upload(tinyBaseFiles()) });
-  const rows = Array.from({ length: 8 }, (_, row) =>
-    JSON.stringify({ prompt: `${row}?`, completion: ` ${row}` }),
-  );
-  const digest = await models.content.put(new TextEncoder().encode(rows.join('\n')));
-  await models.catalog.importDataset({ name: 'rows', files: { all: digest } });
+  const models = await openTrainingModels(t);
   const errors: unknown[] = [];
   return {
     models,
@@ -47,22 +32,6 @@ async function openTrainer(t: Test): Promise<{ models: OpenModels; open(): Train
   };
 }
 
-const request = (steps: number) => ({
-  name: 'digits',
-  base: 'tiny',
-  dataset: 'rows',
-  space,
-  options: { steps, batchRows: 4, checkpointEverySteps: 2, threads: 1, randomSubnets: 1, seed: 5 },
-});
-
-async function until(trainer: Trainer, id: string, done: (training: Training) => boolean): Promise<Training> {
-  for (;;) {
-    const training = await trainer.show(id);
-    if (done(training)) return training;
-    // A step of the tiny model takes a few milliseconds, and tests compare the steps that were seen.
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
 /** Process ids of the trainings that this process started. */
 const trainingProcesses = (): Promise<number[]> => findChildren(process.pid, 'training-child.js');
 async function untilTrue(holds: () => Promise<boolean>): Promise<void> {
@@ -73,8 +42,8 @@ const isOver = ({ state }: Training): boolean => state !== 'running';
 t.test('a run of 6 steps in its own process ends as an adapter of the catalog', async (t) => {
   const { models, open, errors } = await openTrainer(t);
   const trainer = open();
-  const started = await trainer.start(request(6));
-  const ended = await until(trainer, started.id, isOver);
+  const started = await trainer.start(tinyTraining(6));
+  const ended = await untilTraining(trainer, started.id, isOver);
   t.match(ended, { state: 'finished', step: 6, error: null });
   t.ok(Number.isFinite(ended.loss), 'the last loss is told');
   const adapter = await models.catalog.findAdapter('digits');
@@ -89,15 +58,15 @@ t.test('a run of 6 steps in its own process ends as an adapter of the catalog', 
 t.test('a closed trainer leaves the run to the next one, which goes on from the checkpoint', async (t) => {
   const { open } = await openTrainer(t);
   const first = open();
-  const { id } = await first.start(request(400));
-  await until(first, id, ({ step }) => step >= 4);
+  const { id } = await first.start(tinyTraining(400));
+  await untilTraining(first, id, ({ step }) => step >= 4);
   await first.close();
   const second = open();
   await second.resume();
-  const seen = await until(second, id, ({ step, loss }) => loss !== null && step >= 4);
+  const seen = await untilTraining(second, id, ({ step, loss }) => loss !== null && step >= 4);
   t.equal(seen.state, 'running');
   await second.stop(id);
-  const stopped = await until(second, id, isOver);
+  const stopped = await untilTraining(second, id, isOver);
   t.equal(stopped.state, 'stopped');
   t.ok(stopped.step >= 4 && stopped.step < 400, `stopped at step ${stopped.step} of 400`);
   await t.rejects(second.stop(id), { code: 'STATE_CONFLICT' });
@@ -108,8 +77,8 @@ t.test(
   async (t) => {
     const { open } = await openTrainer(t);
     const trainer = open();
-    const { id } = await trainer.start(request(400));
-    await until(trainer, id, ({ step }) => step >= 4);
+    const { id } = await trainer.start(tinyTraining(400));
+    await untilTraining(trainer, id, ({ step }) => step >= 4);
     const [victim] = await trainingProcesses();
     process.kill(victim as number, 'SIGKILL');
     await untilTrue(async () => {
@@ -117,10 +86,10 @@ t.test(
       return next !== undefined && next !== victim;
     });
     const { step: before } = await trainer.show(id);
-    const next = await until(trainer, id, ({ step }) => step !== before);
+    const next = await untilTraining(trainer, id, ({ step }) => step !== before);
     t.ok(next.step > 4, `its first step after the kill is ${next.step}`);
     await trainer.stop(id);
-    t.match(await until(trainer, id, isOver), { state: 'stopped', error: null });
+    t.match(await untilTraining(trainer, id, isOver), { state: 'stopped', error: null });
   },
 );
 
@@ -134,8 +103,8 @@ t.test(
       const losses = new Map<number, number>();
       const repeats: string[] = [];
       const waiting = [...killAt];
-      const { id } = await trainer.start({ ...request(120), name });
-      const ended = await until(trainer, id, ({ step, loss, state }) => {
+      const { id } = await trainer.start({ ...tinyTraining(120), name });
+      const ended = await untilTraining(trainer, id, ({ step, loss, state }) => {
         if (loss !== null) {
           const before = losses.get(step) ?? loss;
           if (before !== loss) repeats.push(`step ${step}: ${before}, then ${loss}`);
@@ -169,7 +138,7 @@ t.test(
 t.test('a process that dies on the spot again and again takes its run down with it', async (t) => {
   const { open } = await openTrainer(t);
   const trainer = open();
-  const { id } = await trainer.start(request(400));
+  const { id } = await trainer.start(tinyTraining(400));
   let deaths = 0;
   let isOverNow = false;
   const kills = (async () => {
@@ -184,7 +153,7 @@ t.test('a process that dies on the spot again and again takes its run down with 
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   })();
-  const ended = await until(trainer, id, isOver);
+  const ended = await untilTraining(trainer, id, isOver);
   isOverNow = true;
   await kills;
   t.match(ended, {
@@ -197,11 +166,14 @@ t.test('a process that dies on the spot again and again takes its run down with 
 t.test('names, bases and data sets that are not there are refused before a process starts', async (t) => {
   const { open } = await openTrainer(t);
   const trainer = open();
-  await t.rejects(trainer.start({ ...request(2), base: 'nobody' }), { code: 'NOT_FOUND' });
-  await t.rejects(trainer.start({ ...request(2), dataset: 'nothing' }), { code: 'NOT_FOUND' });
-  await t.rejects(trainer.start({ ...request(2), space: { ...space, widthPercents: [33] } }), {
-    code: 'SPACE_INVALID',
-  });
+  await t.rejects(trainer.start({ ...tinyTraining(2), base: 'nobody' }), { code: 'NOT_FOUND' });
+  await t.rejects(trainer.start({ ...tinyTraining(2), dataset: 'nothing' }), { code: 'NOT_FOUND' });
+  await t.rejects(
+    trainer.start({ ...tinyTraining(2), space: { ...tinyTraining(2).space, widthPercents: [33] } }),
+    {
+      code: 'SPACE_INVALID',
+    },
+  );
   await t.rejects(trainer.show('nobody'), { code: 'NOT_FOUND' });
   t.same(await trainer.list(), []);
 });

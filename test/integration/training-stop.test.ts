@@ -2,43 +2,19 @@ import { join } from 'node:path';
 import { createTrainer, type Trainer, type TrainingCatalog } from '@fleetlora/coordinator/training';
 import { systemClock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
-import type { SearchSpaceFile } from '@fleetlora/shared/space';
 import t, { type Test } from 'tap';
 import { findChildren, killChild } from '../lib/child-processes.js';
 import { coded } from '../lib/coded.js';
-import { openModels, tinyBaseFiles } from '../lib/open-models.js';
+import { openTrainingModels, tinyTraining } from '../lib/tiny-training.js';
 
 t.setTimeout(120_000);
-
-const space: SearchSpaceFile = {
-  version: 1,
-  name: 'small',
-  rankMax: 4,
-  alpha: 8,
-  ranks: { qkv: [2, 4], o: 'qkv', gateUp: 'qkv', down: 'qkv' },
-  widthPercents: [100, 50],
-  forms: ['unmerged'],
-};
-const request = (steps: number) => ({
-  name: 'digits',
-  base: 'tiny',
-  dataset: 'rows',
-  space,
-  options: { steps, batchRows: 4, checkpointEverySteps: 2, threads: 1, randomSubnets: 1, seed: 5 },
-});
 
 /** A trainer whose catalog is asked through `before`, which may delay or refuse an answer. */
 async function openTrainer(
   t: Test,
   before: (method: 'findBase' | 'registerAdapter') => Promise<void>,
 ): Promise<{ trainer: Trainer; errors: unknown[]; stateOf: (id: string) => Promise<string | undefined> }> {
-  const { catalog, content, store, newId, upload } = await openModels(t);
-  await catalog.importBase({ name: 'tiny', files: await upload(tinyBaseFiles()) });
-  const rows = Array.from({ length: 8 }, (_, row) =>
-    JSON.stringify({ prompt: `${row}?`, completion: ` ${row}` }),
-  );
-  const digest = await content.put(new TextEncoder().encode(rows.join('\n')));
-  await catalog.importDataset({ name: 'rows', files: { all: digest } });
+  const { catalog, content, store, newId } = await openTrainingModels(t);
   const asked: TrainingCatalog = {
     ...catalog,
     findBase: (name) => before('findBase').then(() => catalog.findBase(name)),
@@ -86,7 +62,7 @@ t.test('a stop while the adapter is being stored is refused, and the run finishe
   const { trainer, stateOf } = await openTrainer(t, async (method) => {
     if (method === 'registerAdapter') await storing.pass();
   });
-  const { id } = await trainer.start(request(2));
+  const { id } = await trainer.start(tinyTraining(2));
   await storing.reached;
   await untilTrue(async () => (await trainingProcesses()).length === 0);
   await t.rejects(trainer.stop(id), coded('STATE_CONFLICT', 'digits'));
@@ -101,7 +77,7 @@ t.test('a trainer that is closed while it starts a killed process again starts n
     // Once by `start` itself, once for the first process, then for the second.
     if (method === 'findBase' && ++asked === 3) await starting.pass();
   });
-  const { id } = await trainer.start(request(400));
+  const { id } = await trainer.start(tinyTraining(400));
   await killChild(process.pid, 'training-child.js');
   await starting.reached;
   await trainer.close();
@@ -118,7 +94,7 @@ t.test('a store that stops waiting while a killed process is started again fails
     if (method === 'findBase' && ++asked === 3)
       throw new CodedError('STORE_UNAVAILABLE', 'the store was closed while it was unavailable');
   });
-  const { id } = await trainer.start(request(400));
+  const { id } = await trainer.start(tinyTraining(400));
   await killChild(process.pid, 'training-child.js');
   await untilTrue(async () => errors.length > 0 || (await stateOf(id)) !== 'running');
   t.equal(await stateOf(id), 'running');

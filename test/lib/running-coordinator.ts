@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CoordinatorConfig, startCoordinator } from '@fleetlora/coordinator';
+import { type CoordinatorConfig, type RunningCoordinator, startCoordinator } from '@fleetlora/coordinator';
 import type { Clock } from '@fleetlora/shared/clock';
 import type { Test } from 'tap';
 
@@ -76,4 +76,19 @@ export async function runCoordinator(
     },
     stop: () => running.stop(),
   };
+}
+
+/** A real coordinator on free ports that logs nothing; whoever starts it stops it. */
+export function startQuietCoordinator(
+  dataFolder: string,
+  databaseUrl: string | null,
+): Promise<RunningCoordinator> {
+  return startCoordinator({
+    dataFolder,
+    host: '127.0.0.1',
+    webPort: 0,
+    mqttPort: 0,
+    logLevel: 'silent',
+    databaseUrl,
+  });
 }

@@ -1,4 +1,5 @@
 import type { Training, TrainingStart } from '@fleetlora/shared/protocol';
+import { defaultTrainingOptions } from '../../training/index.js';
 import { space } from './example-models.js';
 import { ids, times } from './example-names.js';
 import { exampleOf, type RouteDoc } from './route-doc.js';
@@ -11,20 +12,7 @@ const training: Training = {
   baseId: ids.base,
   datasetId: ids.dataset,
   state: 'running',
-  options: {
-    steps: 600,
-    batchRows: 64,
-    learningRate: 0.003,
-    warmupSteps: 30,
-    weightDecay: 0,
-    clipNorm: 1,
-    sampling: 'sandwich',
-    randomSubnets: 2,
-    maxTokens: 64,
-    seed: 1,
-    checkpointEverySteps: 50,
-    threads: 2,
-  },
+  options: { ...defaultTrainingOptions, steps: 600, batchRows: 64, learningRate: 0.003 },
   step: 150,
   loss: 1.234,
   tokensPerSecond: 812,
