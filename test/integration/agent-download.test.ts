@@ -70,6 +70,21 @@ t.test('a connection that breaks is taken up at the next byte', async (t) => {
   await t.rejects(readFile(partialOf(digest)), { code: 'ENOENT' });
 });
 
+for (const when of ['at once', 'in a microtask'] as const)
+  t.test(`aborted ${when} behind its last byte, a download ends`, async (t) => {
+    const { coordinator, artifacts, store } = await open(t);
+    const digest = coordinator.addBlob(blob);
+    const abort = new AbortController();
+    const onProgress = ({ bytes }: { bytes: number }): void => {
+      if (bytes < blob.length) return;
+      if (when === 'at once') abort.abort();
+      else queueMicrotask(() => abort.abort());
+    };
+    await t.rejects(artifacts.ensure(digest, { signal: abort.signal, onProgress }), { name: 'AbortError' });
+    t.equal(await artifacts.ensure(digest, { signal }), 0, 'what had come is taken up');
+    t.ok(await store.has(digest));
+  });
+
 t.test('what a killed agent had fetched is not fetched again', async (t) => {
   const { coordinator, artifacts, store, ranges, partialOf } = await open(t);
   const digest = coordinator.addBlob(blob);
