@@ -40,7 +40,12 @@ export async function mountSmallDisk(folder: string, bytes: number, files?: numb
       try {
         // Pages are handed out one by one, so the last step is one page.
         for (let step = 1 << 20; step >= PAGE_BYTES; step /= 2)
-          while ((await freeBytes()) - step >= keepBytes) await file.appendFile(Buffer.alloc(step));
+          while ((await freeBytes()) - step >= keepBytes) {
+            // Others write at the same time: what was free a moment ago may be theirs now.
+            await file.appendFile(Buffer.alloc(step)).catch((error: NodeJS.ErrnoException) => {
+              if (error.code !== 'ENOSPC') throw error;
+            });
+          }
       } finally {
         await file.close();
       }
