@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { CodedError } from '../errors.js';
 import { asDiskFull, isDiskFull } from './disk-full.js';
 import { pause } from './pause.js';
@@ -31,6 +32,8 @@ export function createPatience(settings: PatienceSettings): Patience {
   const { firstWaitMs = 200, maxWaitMs = 5000 } = settings;
   const waiting = new Map<symbol, CodedError>();
   const closing = new AbortController();
+  // One listener for each that waits, as many as there are.
+  setMaxListeners(0, closing.signal);
 
   return {
     async run(work, signal) {
