@@ -239,6 +239,7 @@ export async function startAgent(
       outbox,
       sessionFile: folder.sessionFile,
       birth,
+      onConnection: () => runner.forgetFinished(),
       handlers: {
         job: (job) => runner.submit(job),
         cancel: ({ jobId }) => runner.cancel(jobId),

@@ -1,5 +1,6 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
+import { pause } from '@fleetlora/shared/node';
 import {
   type Birth,
   type Conditions,
@@ -59,6 +60,8 @@ export interface LinkSettings {
   readonly outbox: Outbox;
   readonly sessionFile: string;
   readonly birth: () => Birth;
+  /** Called once a connection, before its birth. */
+  readonly onConnection?: () => void;
   readonly handlers: LinkHandlers;
   readonly newId: (prefix: string) => string;
   readonly clock: Clock;
@@ -193,6 +196,7 @@ export function openLink(settings: LinkSettings): Link {
     if (stopping.signal.aborted) return connection.end();
     live = { connection, session };
     sentAtMs.clear();
+    settings.onConnection?.();
     const resend = setInterval(pump, Math.max(10, timing.ackTimeoutMs / 4));
     try {
       await sayBirth();
@@ -219,7 +223,7 @@ export function openLink(settings: LinkSettings): Link {
         lastError = messageOf(error);
         trouble.warn({ reason: lastError }, 'no connection to the coordinator; trying again');
       }
-      if (!stopping.signal.aborted) await pause(backoff.nextMs(), stopping.signal);
+      if (!stopping.signal.aborted) await pause(backoff.nextMs(), [stopping.signal]);
     }
   }
 
@@ -264,17 +268,4 @@ function encodeEntry(entry: OutboxEntry, session: number): string {
   return entry.kind === 'result'
     ? encodeMessage('result', { id: entry.id, session, body: entry.body })
     : encodeMessage('report', { id: entry.id, session, body: entry.body });
-}
-
-/** Ends early, without an error, when the signal fires. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

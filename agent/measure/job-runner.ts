@@ -7,6 +7,11 @@ export interface JobRunner {
   /** Takes a job. One that is held or was lately finished is a duplicate and changes nothing. */
   submit(job: MeasureJob): void;
   cancel(jobId: string): void;
+  /**
+   * From now on a finished job that comes again is done again. For a new connection: what is sent
+   * after its birth the coordinator knows to be undone, were it because a backup was restored.
+   */
+  forgetFinished(): void;
   /** The running job and the waiting ones. */
   heldJobIds(): string[];
   /** Of the files that those jobs need. */
@@ -109,6 +114,7 @@ export function createJobRunner(doors: JobRunnerDoors): JobRunner {
         void finish({ jobId, outcome: 'canceled', reason: 'canceled before it began' });
       } else if (running?.jobId === jobId) running.abort.abort();
     },
+    forgetFinished: () => finished.clear(),
     heldJobIds,
     heldDigests: () =>
       [...(running ? [running.job] : []), ...waiting].flatMap((job) => [job.baseDigest, job.adapterDigest]),

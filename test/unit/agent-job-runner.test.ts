@@ -68,6 +68,18 @@ t.test('duplicates of a waiting, a running and a finished job change nothing', a
   t.equal(results.length, 1);
 });
 
+t.test('after a new connection a finished job is done again, a held one is not', async (t) => {
+  const { runner, running, results, turn } = open(t);
+  runner.submit(jobOf(1));
+  running[0]?.end(infeasible);
+  await turn();
+  runner.submit(jobOf(2));
+  runner.forgetFinished();
+  for (const number of [1, 2]) runner.submit(jobOf(number));
+  t.same(runner.heldJobIds(), ['job_0000000002', 'job_0000000001']);
+  t.equal(results.length, 1);
+});
+
 t.test('eight jobs wait, the ninth is rejected', async (t) => {
   const { runner, results, turn } = open(t);
   for (let number = 1; number <= 9; number++) runner.submit(jobOf(number));
