@@ -61,6 +61,13 @@ export interface TrainerOptions {
   readonly onWait?: (trainingId: string, reason: string | null) => void;
 }
 
+interface LiveTraining {
+  readonly record: TrainingRecord;
+  readonly child: ChildProcess;
+  /** No steps are left to stop: its process has said how it ended, or is gone. */
+  readonly ended: boolean;
+}
+
 /**
  * A process that dies this often without getting further takes its run down with it: more would
  * only burn power.
@@ -73,7 +80,7 @@ const MAX_RESTARTS = 3;
  */
 export function createTrainer(options: TrainerOptions): Trainer {
   const { catalog, repository, clock } = options;
-  const live = new Map<string, { record: TrainingRecord; child: ChildProcess }>();
+  const live = new Map<string, LiveTraining>();
   let closing = false;
   /** Ends with the trainer. */
   const patiences = new Set<Patience>();
@@ -124,11 +131,13 @@ export function createTrainer(options: TrainerOptions): Trainer {
     const child = fork(fileURLToPath(new URL('./training-child.js', import.meta.url)), {
       serialization: 'advanced',
     });
-    live.set(record.id, { record, child });
+    live.set(record.id, { record, child, ended: false });
     let ended = false;
-    const settle = (work: Promise<void>): void => {
+    const settle = (work: (current: TrainingRecord) => Promise<void>): void => {
       ended = true;
-      work
+      const current = live.get(record.id)?.record ?? record;
+      live.set(record.id, { record: current, child, ended });
+      work(current)
         .catch((error: unknown) => {
           // A run that waited for a disk or a database when the coordinator stopped is for `resume`.
           if (closing) return;
@@ -138,24 +147,27 @@ export function createTrainer(options: TrainerOptions): Trainer {
         .catch((error: unknown) => options.onError(record.id, error));
     };
     child.on('message', (message: FromTrainingChild) => {
-      const current = live.get(record.id)?.record ?? record;
       if (message.kind === 'progress') {
+        const current = live.get(record.id)?.record ?? record;
         const { step, loss, tokensPerSecond, etaSeconds } = message.progress;
         const next = { ...current, step, loss, tokensPerSecond, etaSeconds };
-        live.set(record.id, { record: next, child });
+        live.set(record.id, { record: next, child, ended });
         if (step % record.options.checkpointEverySteps === 0)
           repository.updateTraining(next).catch((error: unknown) => options.onError(record.id, error));
       } else if (message.kind === 'waiting') options.onWait?.(record.id, message.reason);
       else if (message.kind === 'goesOn') options.onWait?.(record.id, null);
-      else if (message.kind === 'finished') settle(finish(current, resultPath));
-      else if (message.kind === 'stopped') settle(end(current, { state: 'stopped' }));
-      else settle(end(current, { state: 'failed', error: `${message.code}: ${message.message}` }));
+      else if (message.kind === 'finished') settle((last) => finish(last, resultPath));
+      else if (message.kind === 'stopped') settle((last) => end(last, { state: 'stopped' }));
+      else settle((last) => end(last, { state: 'failed', error: `${message.code}: ${message.message}` }));
     });
     // A message to a process that is gone: its end, which tells more, comes by itself. Unheard, it
     // would take the coordinator down.
     child.on('error', (error) => {
       if (child.pid !== undefined) options.onError(record.id, error);
-      else settle(end(record, { state: 'failed', error: `no process could be started: ${error.message}` }));
+      else
+        settle((last) =>
+          end(last, { state: 'failed', error: `no process could be started: ${error.message}` }),
+        );
     });
     child.once('exit', (code, signal) => {
       if (ended || closing) return;
@@ -164,14 +176,16 @@ export function createTrainer(options: TrainerOptions): Trainer {
       // long run may meet that many times; only deaths on the spot are counted.
       const inVain = current.step > record.step ? 0 : restarts;
       if (signal !== null && inVain < MAX_RESTARTS) {
-        settle(launch(current, inVain + 1));
+        settle((last) => launch(last, inVain + 1));
         return;
       }
       const how =
         signal === null
           ? `ended with code ${code}`
           : `was killed by ${signal} ${inVain + 1} times at step ${current.step}`;
-      settle(end(current, { state: 'failed', error: `training process ${how}; its last checkpoint stays` }));
+      settle((last) =>
+        end(last, { state: 'failed', error: `training process ${how}; its last checkpoint stays` }),
+      );
     });
     const start: ToTrainingChild = {
       kind: 'start',
@@ -232,7 +246,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
       const running = live.get(record.id);
       if (!running)
         throw new CodedError('STATE_CONFLICT', `training "${record.name}" is ${record.state}, not running`);
-      if (!running.child.connected)
+      if (running.ended || !running.child.connected)
         throw new CodedError(
           'STATE_CONFLICT',
           `training "${record.name}" has no process at step ${record.step} of ${record.options.steps}: its adapter is being stored, or it is being started again`,
