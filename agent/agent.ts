@@ -8,7 +8,7 @@ import {
   createPatience,
   sweepParts,
 } from '@fleetlora/shared/node';
-import type { Birth, MeasureJob, ReleaseManifest } from '@fleetlora/shared/protocol';
+import { type Birth, isQualifyJob, type MeasureJob, type ReleaseManifest } from '@fleetlora/shared/protocol';
 import { createRandom } from '@fleetlora/shared/random';
 import { ulid } from 'ulid';
 import { type AgentStatus, releasesOf } from './agent-status.js';
@@ -241,7 +241,9 @@ export async function startAgent(
       birth,
       onConnection: () => runner.forgetFinished(),
       handlers: {
-        job: (job) => runner.submit(job),
+        job: (job) => {
+          if (!isQualifyJob(job)) runner.submit(job);
+        },
         cancel: ({ jobId }) => runner.cancel(jobId),
         desired: (desired) => installer.want(desired),
         policy: (order) => policy.obey(order),

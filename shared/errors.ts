@@ -51,6 +51,7 @@ export const errorTable = {
   NOT_FOUND: 'notFound',
   ALREADY_EXISTS: 'conflict',
   STATE_CONFLICT: 'conflict',
+  NOT_COMPARABLE: 'conflict',
   PORT_IN_USE: 'conflict',
   FOLDER_IN_USE: 'conflict',
   COORDINATOR_UNREACHABLE: 'unavailable',

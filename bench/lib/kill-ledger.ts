@@ -82,7 +82,7 @@ export function createKillLedger(): KillLedger {
       for (const jobId of acknowledged) {
         const job = jobs.get(jobId);
         if (!job || !isOver(job)) find('lost', `acknowledged result of job ${jobId}`, stage);
-        else if (job.state === 'SUCCEEDED' && !holds(trials.get(job.trialId), job))
+        else if (job.state === 'SUCCEEDED' && job.trialId !== '' && !holds(trials.get(job.trialId), job))
           find('lost', `acknowledged result of job ${jobId} in its trial`, stage);
       }
       const measuredBefore = new Set(jobsOf(before, 'measured'));
@@ -135,7 +135,8 @@ function checkEnded({ jobs, trials }: StoredRows, find: (fault: Fault, text: str
   for (const count of repeatsOf(sequences)) find('repeated', `${count} events have one number`);
   if (Math.max(0, ...sequences) > new Set(sequences).size)
     find('lost', 'an event between campaign and strategy');
-  const counted = jobs.filter(({ state }) => state === 'SUCCEEDED');
+  // A sentinel's job is of no trial.
+  const counted = jobs.filter(({ state, trialId }) => state === 'SUCCEEDED' && trialId !== '');
   for (const count of repeatsOf(counted.map(({ trialId }) => trialId)))
     find('repeated', `a trial was measured and counted ${count} times`);
   const open = jobs.filter((job) => !isOver(job));

@@ -89,9 +89,13 @@ async function readRows(path: string, searchId: string): Promise<StoredRows> {
   const store = await openStore(path);
   try {
     const trials = await store.campaign.listTrials(searchId);
-    const jobs = await store.fleet.jobs.listOfTrials(trials.map(({ id }) => id));
+    const jobs = await store.fleet.jobs.listOfSearch(searchId);
     return {
-      jobs: jobs.map(({ result, ...job }) => ({ ...job, result: result && JSON.stringify(result) })),
+      jobs: jobs.map(({ result, trialIds: [trialId = ''], ...job }) => ({
+        ...job,
+        trialId,
+        result: result && JSON.stringify(result),
+      })),
       trials: trials.map(({ measurement, ...trial }) => ({
         ...trial,
         measurement: measurement && JSON.stringify(measurement),

@@ -81,13 +81,12 @@ export function createCampaign(options: CampaignOptions): Campaign {
     const space = bindSearchSpace(search.space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
     const trials = await repository.listTrials(search.id);
     const run = createSearchRun({ search, trials }, space, content, { repository, clock, newId });
-    const pending = trials.filter((trial) => trial.toldSequence === null).map((trial) => trial.id);
-    for (const job of pending.length > 0 ? await fleet.jobsOfTrials(pending) : []) {
+    for (const job of trials.length > 0 ? await fleet.jobsOfSearch(search.id) : []) {
       if (job.end) {
         await run.jobEnded(job);
       } else {
         driver.measures(job);
-        await run.jobStarted(job.trialId, job.jobId, job.deviceId);
+        for (const trialId of job.trialIds) await run.jobStarted(trialId, job.jobId, job.deviceId);
       }
     }
     return run;

@@ -156,8 +156,14 @@ export function createDriver(options: {
     const body = { genome: trial.genome, baseDigest, adapterDigest, plan: run.search.spec.plan, timeoutMs };
     let jobId: string;
     try {
-      const job = { searchId, trialId: trial.id, deviceId: device.id, ahead: aheadOf(run), body };
-      jobId = await fleet.submit(job);
+      jobId = await fleet.submit({
+        kind: 'trial',
+        searchId,
+        trialIds: [trial.id],
+        deviceId: device.id,
+        ahead: aheadOf(run),
+        body,
+      });
     } catch (error) {
       // The device left, or its queue filled, since it was called idle: the trial waits for another.
       if (!isCoded(error, 'DEVICE_OFFLINE') && !isCoded(error, 'STATE_CONFLICT')) throw error;

@@ -1,5 +1,7 @@
 import type { IdleDevice } from './ports.js';
 
+type Placed = Pick<IdleDevice, 'id' | 'bootId'>;
+
 /**
  * Who may load a machine's cores now. Devices of one boot id are one machine: it measures one
  * candidate at a time, so they share the jobs that a search may have waiting there. While a device
@@ -13,10 +15,10 @@ export interface HostTurns {
    * them, and scores nothing at present. A device with the boot id "" (unknown) is taken for a
    * machine of its own.
    */
-  mayMeasure(device: IdleDevice, searchId: string, ahead: number): boolean;
+  mayMeasure(device: Placed, searchId: string, ahead: number): boolean;
   mayScore(): boolean;
   /** The device has this job, queued or running, until `endMeasuring`. */
-  startMeasuring(device: IdleDevice, searchId: string, jobId: string): void;
+  startMeasuring(device: Placed, searchId: string, jobId: string): void;
   /** Harmless for an unknown job. */
   endMeasuring(jobId: string): void;
   startScoring(): void;
@@ -30,9 +32,8 @@ export function createHostTurns(hostBootId: string): HostTurns {
   const measuring = new Map<string, { readonly machine: string; readonly searchId: string }>();
   let scoring = 0;
   let turn: 'measure' | 'score' = 'score';
-  const machineOf = ({ id, bootId }: IdleDevice): string =>
-    bootId === '' ? `device ${id}` : `boot ${bootId}`;
-  const isHost = ({ bootId }: IdleDevice): boolean => bootId !== '' && bootId === hostBootId;
+  const machineOf = ({ id, bootId }: Placed): string => (bootId === '' ? `device ${id}` : `boot ${bootId}`);
+  const isHost = ({ bootId }: Placed): boolean => bootId !== '' && bootId === hostBootId;
 
   return {
     mayMeasure(device, searchId, ahead) {

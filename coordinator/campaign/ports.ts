@@ -66,7 +66,14 @@ export interface CampaignRepository {
     change: Partial<
       Pick<
         StoredTrial,
-        'state' | 'deviceId' | 'score' | 'finalScore' | 'measurement' | 'reason' | 'toldSequence'
+        | 'state'
+        | 'deviceId'
+        | 'score'
+        | 'finalScore'
+        | 'measurement'
+        | 'correction'
+        | 'reason'
+        | 'toldSequence'
       >
     >,
   ): Promise<void>;
@@ -80,28 +87,34 @@ export interface IdleDevice {
   readonly id: string;
   /** "" when the device cannot tell. */
   readonly bootId: string;
+  /** Null before it was asked. */
+  readonly qualification: { readonly accepted: boolean; readonly spreadPercent: number } | null;
 }
 
 /** A job as the campaign sees it. `end` is null while the job is queued or with its device. */
 export interface TrialJob {
   readonly jobId: string;
+  readonly kind: 'trial' | 'sentinel';
   readonly searchId: string;
-  readonly trialId: string;
+  /** Of its candidates in their order; none of a sentinel's. */
+  readonly trialIds: readonly string[];
   readonly deviceId: string;
   readonly bootId: string;
   readonly end: JobEnd | null;
 }
 
 export type JobEnd =
-  | { readonly outcome: 'measured'; readonly measurement: Measurement }
+  /** One measurement a candidate, in their order. */
+  | { readonly outcome: 'measured'; readonly measurements: readonly Measurement[] }
   | {
       readonly outcome: 'infeasible' | 'failed' | 'rejected' | 'canceled' | 'timedOut' | 'postponed';
       readonly reason: string;
     };
 
 export interface JobSubmission {
+  readonly kind: 'trial' | 'sentinel';
   readonly searchId: string;
-  readonly trialId: string;
+  readonly trialIds: readonly string[];
   readonly deviceId: string;
   /** Unfinished jobs of the search that the device may have, this one included; 1 when absent. */
   readonly ahead?: number;
@@ -110,7 +123,7 @@ export interface JobSubmission {
 
 export interface CampaignFleet {
   /**
-   * Online devices of the class without an unfinished job, in a stable order; with `queue` those
+   * Online devices of the class, not in quarantine, without an unfinished job, in a stable order; with `queue` those
    * that have fewer than `ahead` unfinished jobs of that search.
    */
   idleDevices(
@@ -126,11 +139,16 @@ export interface CampaignFleet {
   submit(submission: JobSubmission): Promise<string>;
   /** Ends an unfinished job as canceled and tells the device; harmless when it is over. */
   cancel(jobId: string): Promise<void>;
-  /** Every job ever submitted for these trials, oldest first. */
-  jobsOfTrials(trialIds: readonly string[]): Promise<TrialJob[]>;
+  /** Every job ever submitted for the search, oldest first. */
+  jobsOfSearch(searchId: string): Promise<TrialJob[]>;
+  /**
+   * Gives the device no more candidates, of any search, until it qualifies anew: it is asked at
+   * once, and again and again with growing pauses. Harmless when it is in quarantine already.
+   */
+  quarantine(deviceId: string, reason: string): Promise<void>;
   /** Calls the listener once a job's end is committed (`end` is not null). */
   onJobEnded(listener: (job: TrialJob) => void): () => void;
-  /** Calls the listener when a device may have become idle: came online, or finished a job. */
+  /** Calls the listener when a device may have become idle: came online, finished a job, left quarantine. */
   onDevicesChanged(listener: () => void): () => void;
 }
 

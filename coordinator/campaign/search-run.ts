@@ -150,6 +150,7 @@ export function createSearchRun(
       score: null,
       finalScore: null,
       measurement: null,
+      correction: null,
       reason: null,
       askedSequence: ++sequence,
       toldSequence: null,
@@ -230,7 +231,8 @@ export function createSearchRun(
       if (live) live.busy = false;
     },
     async jobEnded(job) {
-      const live = byId.get(job.trialId);
+      const [trialId = ''] = job.trialIds;
+      const live = byId.get(trialId);
       if (!live || !job.end || endedJobs.has(job.jobId)) return false;
       endedJobs.add(job.jobId);
       if (live.jobId === job.jobId || live.jobId === null) {
@@ -239,7 +241,8 @@ export function createSearchRun(
       }
       if (live.end !== null || !isPending(live)) return false;
       if (job.end.outcome === 'measured') {
-        await change(live, { measurement: job.end.measurement, deviceId: job.deviceId });
+        const [measurement = null] = job.end.measurements;
+        await change(live, { measurement, deviceId: job.deviceId });
         live.end = { state: 'finished' };
       } else if (job.end.outcome === 'infeasible') {
         await change(live, { reason: job.end.reason, deviceId: job.deviceId });

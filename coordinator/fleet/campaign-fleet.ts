@@ -15,8 +15,9 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
   const bootIdOf = (device: StoredDevice | null): string => device?.facts.bootId ?? '';
   const toTrialJob = (job: StoredJob, bootId: string): TrialJob => ({
     jobId: job.id,
+    kind: job.kind === 'sentinel' ? 'sentinel' : 'trial',
     searchId: job.searchId,
-    trialId: job.trialId,
+    trialIds: job.trialIds,
     deviceId: job.deviceId,
     bootId,
     end: jobEndOf(job),
@@ -32,10 +33,14 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
       return (await store.devices.list())
         .filter((device) => device.deviceClass === deviceClass && mayMeasure(device) && hasRoom(device))
         .filter(({ id }) => context.postponements.of(id) === null)
-        .map((device) => ({ id: device.id, bootId: bootIdOf(device) }));
+        .map((device) => ({
+          id: device.id,
+          bootId: bootIdOf(device),
+          qualification: device.qualification,
+        }));
     },
 
-    async submit({ searchId, trialId, deviceId, ahead = 1, body }) {
+    async submit({ kind, searchId, trialIds, deviceId, ahead = 1, body }) {
       const jobId = newId('job');
       // A job that no message can carry must fail here, before it is stored.
       encodeMessage('job', { id: newId('msg'), session: 0, body: { jobId, ...body } });
@@ -53,8 +58,9 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
           );
         await jobs.insert({
           id: jobId,
+          kind,
           searchId,
-          trialId,
+          trialIds,
           deviceId,
           state: 'QUEUED',
           body,
@@ -82,9 +88,9 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
       await afterJobsEnded(context, [canceled.job]);
     },
 
-    async jobsOfTrials(trialIds) {
+    async jobsOfSearch(searchId) {
       const bootIds = new Map<string, string>();
-      const jobs = await store.jobs.listOfTrials(trialIds);
+      const jobs = await store.jobs.listOfSearch(searchId);
       for (const { deviceId } of jobs)
         if (!bootIds.has(deviceId)) bootIds.set(deviceId, bootIdOf(await store.devices.find(deviceId)));
       return jobs.map((job) => toTrialJob(job, bootIds.get(job.deviceId) ?? ''));
@@ -92,11 +98,20 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
 
     onJobEnded: (listener) =>
       context.jobEnded.add((job) => {
+        if (job.kind === 'qualification') return;
         store.devices.find(job.deviceId).then(
           (device) => listener(toTrialJob(job, bootIdOf(device))),
           (error: unknown) => context.log.error({ err: error, jobId: job.id }, 'end of a job not passed on'),
         );
       }),
+
+    async quarantine(deviceId, reason) {
+      await store.transact(async ({ devices }) => {
+        const device = await devices.find(deviceId);
+        if (device?.quarantine === null)
+          await devices.update(deviceId, { quarantine: { reason, sinceMs: clock.nowMs() } });
+      });
+    },
 
     onDevicesChanged: (listener) => context.devicesChanged.add(listener),
   };

@@ -33,7 +33,8 @@ export function jobEndOf({ state, result, reason }: StoredJob): JobEnd | null {
     case 'SENT':
       return null;
     case 'SUCCEEDED':
-      if (result?.outcome === 'measured') return { outcome: 'measured', measurement: result.measurement };
+      if (result?.outcome === 'measured')
+        return { outcome: 'measured', measurements: [result.measurement, ...(result.others ?? [])] };
       return { outcome: 'failed', reason: 'the stored result has no measurement' };
     default:
       return { outcome: outcomes[state], reason: reason ?? '' };

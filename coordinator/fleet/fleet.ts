@@ -63,6 +63,7 @@ export function createFleet(options: {
     death: (deviceId, message) => handleDeath(context, deviceId, message),
     result: (deviceId, message) => handleResult(context, deviceId, message),
     report: (deviceId, message) => handleReport(context, deviceId, message),
+    progress: async () => {},
     conditions: (deviceId, message) => handleConditions(context, deviceId, message),
   };
   const deadlines = createJobDeadlines(context);

@@ -38,7 +38,8 @@ export async function handleResult(
 }
 
 function endingOf(result: JobResult): JobEnding {
-  if (result.outcome === 'measured') return { state: 'SUCCEEDED', result, reason: null };
+  if (result.outcome === 'measured' || result.outcome === 'qualified')
+    return { state: 'SUCCEEDED', result, reason: null };
   return { state: states[result.outcome], result, reason: result.reason };
 }
 

@@ -7,6 +7,9 @@ import type {
   MeasureJob,
   MessageBody,
   PolicyScope,
+  Qualification,
+  QualifyJob,
+  Quarantine,
   ScopedPolicy,
 } from '@fleetlora/shared/protocol';
 
@@ -27,13 +30,22 @@ export const finalJobStates = [
 export type FinalJobState = (typeof finalJobStates)[number];
 export type JobState = (typeof unfinishedJobStates)[number] | FinalJobState;
 
+/** What a job is for: candidates of a search, its sentinel, or the question whether a device is steady. */
+export const jobKinds = ['trial', 'sentinel', 'qualification'] as const;
+export type JobKind = (typeof jobKinds)[number];
+/** A message body but for the id. */
+export type JobBody = Omit<MeasureJob, 'jobId'> | Omit<QualifyJob, 'jobId'>;
+
 export interface StoredJob {
   readonly id: string;
+  readonly kind: JobKind;
+  /** "" for a qualification. */
   readonly searchId: string;
-  readonly trialId: string;
+  /** Of the candidates in `body`, in their order; none but for kind `trial`. */
+  readonly trialIds: readonly string[];
   readonly deviceId: string;
   readonly state: JobState;
-  readonly body: Omit<MeasureJob, 'jobId'>;
+  readonly body: JobBody;
   /** How often the job was handed to the device. */
   readonly sends: number;
   readonly createdAtMs: number;
@@ -43,6 +55,10 @@ export interface StoredJob {
   readonly result: JobResult | null;
   /** Why it ended without a measurement. */
   readonly reason: string | null;
+}
+
+export interface StoredQualification extends Qualification {
+  readonly atMs: number;
 }
 
 export interface StoredDevice {
@@ -60,6 +76,8 @@ export interface StoredDevice {
   readonly labels: readonly string[];
   /** What the device last said of its policy; null before it did. */
   readonly conditions: Conditions | null;
+  readonly qualification: StoredQualification | null;
+  readonly quarantine: Quarantine | null;
 }
 
 export interface DeviceRepository {
@@ -79,8 +97,8 @@ export interface JobRepository {
   find(id: string): Promise<StoredJob | null>;
   /** Jobs that are QUEUED or SENT, oldest first; of one device when given. */
   listUnfinished(deviceId?: string): Promise<StoredJob[]>;
-  /** Oldest first. */
-  listOfTrials(trialIds: readonly string[]): Promise<StoredJob[]>;
+  /** Every job of the search, oldest first. */
+  listOfSearch(searchId: string): Promise<StoredJob[]>;
   update(
     id: string,
     change: Partial<Pick<StoredJob, 'state' | 'sends' | 'sentAtMs' | 'endedAtMs' | 'result' | 'reason'>>,

@@ -1,5 +1,5 @@
 import { CodedError } from '@fleetlora/shared/errors';
-import type { Conditions, Device } from '@fleetlora/shared/protocol';
+import { type Conditions, type Device, qualificationFits } from '@fleetlora/shared/protocol';
 import type { FleetContext } from './context.js';
 import { explainIdle } from './explain-idle.js';
 import type { StoredDevice, StoredJob } from './ports.js';
@@ -36,6 +36,11 @@ function toDevice(
     ...shown,
     labels: [...shown.labels],
     conditions,
+    qualification: device.qualification && {
+      ...device.qualification,
+      fits: qualificationFits(device.qualification, device.facts),
+    },
+    progress: null,
     runningJobId: own.find(({ state }) => state === 'SENT')?.id ?? null,
     queuedJobs: own.filter(({ state }) => state === 'QUEUED').length,
     idleReason: explainIdle({ ...device, conditions }, unfinished, devices, postponements.of(device.id)),

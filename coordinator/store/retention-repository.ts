@@ -1,5 +1,6 @@
 import {
   defaultRetention,
+  isQualifyJob,
   type JobResult,
   type Measurement,
   parseAs,
@@ -107,7 +108,7 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
         .select({ id: jobs.id, body: jobs.body })
         .from(jobs)
         .where(inArray(jobs.state, [...unfinishedJobStates])))
-        add(`job ${id}`, body.baseDigest, body.adapterDigest);
+        if (!isQualifyJob(body)) add(`job ${id}`, body.baseDigest, body.adapterDigest);
       return named;
     },
     listTrainings: () =>

@@ -14,7 +14,9 @@ import {
   ShortText,
   TimeMs,
 } from './fields.js';
+import { Progress } from './job.js';
 import { Conditions } from './policy.js';
+import { Qualification } from './qualification.js';
 import { SignedManifest } from './release.js';
 
 /** Every error of the API. `code` is one of errorTable's. */
@@ -177,6 +179,19 @@ export function sessionBytes(deviceId: string, nonce: string): Uint8Array {
   return new TextEncoder().encode(`fleetlora-session\n${deviceId}\n${nonce}`);
 }
 
+/** A device's qualification, and what became of it. */
+export const DeviceQualification = Type.Object({
+  ...Qualification.properties,
+  /** Received, by the coordinator's clock. */
+  atMs: TimeMs,
+  /** False once its agent, runtime or processor is another: it will be asked anew. */
+  fits: Type.Boolean(),
+});
+export type DeviceQualification = Static<typeof DeviceQualification>;
+export const Quarantine = Type.Object({ reason: LongText, sinceMs: TimeMs });
+export type Quarantine = Static<typeof Quarantine>;
+const JobProgress = Type.Object(Progress.properties);
+
 export const Device = Type.Object({
   id: Id,
   name: Name,
@@ -192,6 +207,12 @@ export const Device = Type.Object({
   labels: Type.Array(Name),
   /** What the device last said of its policy; null before it did. */
   conditions: Nullable(Conditions),
+  /** Whether it gives the same figure for the same work; null before it was asked. */
+  qualification: Nullable(DeviceQualification),
+  /** Why it is given no candidates until it qualifies anew; null when it is not in quarantine. */
+  quarantine: Nullable(Quarantine),
+  /** What it does for its job at present; null when it has none, or does not tell. */
+  progress: Nullable(JobProgress),
   /** Why the device has no work at present, in words; null while it works. */
   idleReason: Nullable(Type.String()),
 });

@@ -1,11 +1,15 @@
 /** Ceilings on what a stranger can send, each with its reason. */
 export const limits = {
-  /** A job is a genome of a few hundred bytes plus a plan; devices on slow links get many. */
-  downMessageBytes: 4 * 1024,
-  /** A result carries all raw samples: 2,000 numbers of up to 20 characters and facts. */
-  upMessageBytes: 64 * 1024,
+  /** A job is a few genomes of a few hundred bytes each plus a plan; devices on slow links get many. */
+  downMessageBytes: 32 * 1024,
+  /** A result carries all raw samples: a full batch of 9 x 1,400 numbers of 9 characters, and facts. */
+  upMessageBytes: 192 * 1024,
   /** Samples of one quantity in one result; the protocol's p99 needs 662. */
   samples: 1024,
+  /** Fresh sessions of one measurement; the protocol wants at least 5. */
+  sessions: 32,
+  /** Candidates compared in one shared session: a round of more would take seconds on a board. */
+  batch: 8,
   /** JSON header of a safetensors file: 1,000 tensors take about 100 KB. */
   safetensorsHeaderBytes: 16 * 1024 * 1024,
   /** A JSON body of the API; files go through /v1/uploads. */

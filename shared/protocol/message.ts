@@ -2,20 +2,12 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { CodedError } from '../errors.js';
 import { describeMismatch } from './describe-mismatch.js';
-import {
-  Acknowledgement,
-  Birth,
-  Cancel,
-  Death,
-  Desired,
-  JobResult,
-  MeasureJob,
-  RolloutReport,
-} from './device.js';
+import { Acknowledgement, Birth, Cancel, Death, Desired, RolloutReport } from './device.js';
 import { closed } from './fields.js';
+import { Job, JobResult, Progress } from './job.js';
 import { limits, protocolVersion } from './limits.js';
 import { Conditions, PolicyOrder } from './policy.js';
-import type { DownKind, UpKind } from './topics.js';
+import { type DownKind, type UpKind, upKinds } from './topics.js';
 
 /** Body schema of every kind of message. */
 export const bodies = {
@@ -24,7 +16,8 @@ export const bodies = {
   result: JobResult,
   report: RolloutReport,
   conditions: Conditions,
-  job: MeasureJob,
+  progress: Progress,
+  job: Job,
   cancel: Cancel,
   ack: Acknowledgement,
   desired: Desired,
@@ -60,7 +53,7 @@ const checks = new Map<MessageKind, Validator>(
     Compile(envelope(bodies[kind])) as unknown as Validator,
   ]),
 );
-const upKindNames: readonly string[] = ['birth', 'death', 'result', 'report', 'conditions'];
+const upKindNames: readonly string[] = upKinds;
 
 /** Bytes a message of this kind may have. */
 export function messageCeiling(kind: MessageKind): number {

@@ -1,7 +1,9 @@
 import { type Static, Type } from 'typebox';
 import { SearchSpaceSchema } from '../space/search-space.js';
-import { KeptMeasurement, MeasurePlan } from './device.js';
 import { closed, Digest, GenomeText, Id, LongText, Name, Nullable, ShortText, TimeMs } from './fields.js';
+import { limits } from './limits.js';
+import { MeasurePlan } from './measure-plan.js';
+import { KeptMeasurement, PercentDifference } from './measurement.js';
 
 export const qualityObjectives = ['accuracy', 'loss'] as const;
 export const costObjectives = ['decodeMs', 'prefillMs', 'peakBytes', 'shippedBytes'] as const;
@@ -43,6 +45,15 @@ export const SearchStart = Type.Object(
      * while scores are computed; each was proposed with fewer results known.
      */
     ahead: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
+    /**
+     * Candidates of one shape that a device compares in one job. Absent: 4 in a space whose
+     * candidates differ in ranks alone, else 1. More than 1 is proposed with fewer results known.
+     */
+    batch: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.batch })),
+    /** A device measures the sentinel before its first job and after this many; 0 never. Absent: 8. */
+    sentinelEvery: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000 })),
+    /** Give jobs to qualified devices only. Absent: false, and the front says whose figures to doubt. */
+    qualifiedOnly: Type.Optional(Type.Boolean()),
   },
   closed,
 );
@@ -65,6 +76,17 @@ export const Score = Type.Object(
 );
 export type Score = Static<typeof Score>;
 
+/**
+ * What a trial's latencies are divided by before trials are ranked: how much slower its device ran
+ * the sentinel around that time than the search's reference did. 1 within the noise.
+ */
+export const DriftCorrection = Type.Object({
+  decode: Type.Number(),
+  prefill: Type.Number(),
+  sentinelJobId: Id,
+});
+export type DriftCorrection = Static<typeof DriftCorrection>;
+
 export const trialStates = ['pending', 'finished', 'infeasible', 'failed'] as const;
 export const Trial = Type.Object({
   id: Id,
@@ -77,6 +99,7 @@ export const Trial = Type.Object({
   score: Nullable(Score),
   finalScore: Nullable(Score),
   measurement: Nullable(KeptMeasurement),
+  correction: Nullable(DriftCorrection),
   reason: Nullable(LongText),
 });
 export type Trial = Static<typeof Trial>;
@@ -110,3 +133,18 @@ export const Front = Type.Object({
   notices: Type.Array(Type.String()),
 });
 export type Front = Static<typeof Front>;
+
+/** Two trials side by side; `paired` when both were candidates of one batch, compared round by round. */
+export const TrialComparison = Type.Object({
+  a: Trial,
+  b: Trial,
+  paired: Type.Boolean(),
+  /** b against a. Differences whose interval includes 0 are not established. */
+  decode: PercentDifference,
+  prefill: PercentDifference,
+  /** Exact, without an interval. */
+  peakBytesPercent: Type.Number(),
+  shippedBytesPercent: Type.Number(),
+  notices: Type.Array(Type.String()),
+});
+export type TrialComparison = Static<typeof TrialComparison>;

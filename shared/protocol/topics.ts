@@ -1,7 +1,7 @@
 import { protocolVersion } from './limits.js';
 
 /** What a device says. `birth` is retained, `death` is its will. */
-export const upKinds = ['birth', 'death', 'result', 'report', 'conditions'] as const;
+export const upKinds = ['birth', 'death', 'result', 'report', 'conditions', 'progress'] as const;
 export type UpKind = (typeof upKinds)[number];
 /** What a device is told. */
 export const downKinds = ['job', 'cancel', 'ack', 'desired', 'policy'] as const;

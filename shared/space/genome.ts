@@ -81,6 +81,19 @@ export function decodeGenome(text: string): Genome {
   return genome;
 }
 
+/**
+ * What candidates must share to run in one session with their factors as inputs: form, widths, and
+ * which modules have no adapter at all. The text of the genome with every rank above 0 written as 1.
+ */
+export function shapeOf(genome: Genome): string {
+  const one = (rank: number): number => Math.min(rank, 1);
+  const layers = genome.layers.map(({ ranks, width }) => ({
+    ranks: { qkv: one(ranks.qkv), o: one(ranks.o), gateUp: one(ranks.gateUp), down: one(ranks.down) },
+    width,
+  }));
+  return encodeGenome({ form: genome.form, layers });
+}
+
 /** SHA-256 of the canonical text, lower-case hex. */
 export function digestGenome(genome: Genome): string {
   return bytesToHex(sha256(utf8ToBytes(encodeGenome(genome))));

@@ -195,10 +195,12 @@ testOnBothEngines((t, { place, fresh }) => {
 
   t.test('jobs', async (t) => {
     const { jobs } = (await fresh(t)).fleet;
+    const qualifyBody = { kind: 'qualify', runs: 5, pauseMs: 1000, timeoutMs: 60_000 } as const;
     const job = (id: string, changes: Partial<StoredJob> = {}): StoredJob => ({
       id,
+      kind: 'trial',
       searchId: 'srch_01',
-      trialId: 'trl_01',
+      trialIds: ['trl_01'],
       deviceId: 'dev_01',
       state: 'QUEUED',
       body: jobBody,
@@ -210,7 +212,7 @@ testOnBothEngines((t, { place, fresh }) => {
       reason: null,
       ...changes,
     });
-    await jobs.insert(job('job_03', { createdAtMs: 0, trialId: 'trl_02' }));
+    await jobs.insert(job('job_03', { createdAtMs: 0, trialIds: ['trl_02', 'trl_03'] }));
     await jobs.insert(job('job_02', { deviceId: 'dev_02' }));
     await jobs.insert(job('job_01'));
     await t.rejects(jobs.insert(job('job_01')), 'an id is there once');
@@ -225,10 +227,17 @@ testOnBothEngines((t, { place, fresh }) => {
     );
     await jobs.update('job_02', { state: 'SENT' });
     t.same(ids(await jobs.listUnfinished()), ['job_03', 'job_02'], 'what is over is not listed');
-    t.same(ids(await jobs.listOfTrials(['trl_01'])), ['job_01', 'job_02']);
-    t.same(ids(await jobs.listOfTrials([])), []);
-    const many = Array.from({ length: 10_001 }, (_, i) => `none_${i}`);
-    t.same(ids(await jobs.listOfTrials([...many, 'trl_02'])), ['job_03'], 'more trials than one query takes');
+    await jobs.insert(
+      job('job_04', { searchId: '', kind: 'qualification', trialIds: [], body: qualifyBody }),
+    );
+    t.same(
+      await jobs.find('job_04'),
+      job('job_04', { searchId: '', kind: 'qualification', trialIds: [], body: qualifyBody }),
+      'a job of no trial',
+    );
+    t.same(ids(await jobs.listOfSearch('srch_01')), ['job_03', 'job_01', 'job_02']);
+    t.same(ids(await jobs.listOfSearch('srch_02')), []);
+    t.same((await jobs.find('job_03'))?.trialIds, ['trl_02', 'trl_03'], 'a job of several trials');
   });
 
   t.test('catalog: names are unique within their kind', async (t) => {

@@ -15,7 +15,8 @@ const trialOf = (search: string, number: number, measured: Measurement | null): 
 const jobOf = (search: string, number: number, changes: Partial<StoredJob> = {}): StoredJob => ({
   id: `job_${search}_${number}`,
   searchId: `srch_${search}`,
-  trialId: `trl_${search}_${number}`,
+  kind: 'trial',
+  trialIds: [`trl_${search}_${number}`],
   deviceId: 'dev_01',
   state: 'SUCCEEDED',
   body: { ...jobBody, baseDigest: letterDigest('7'), adapterDigest: letterDigest('8') },

@@ -70,6 +70,7 @@ async function openReleases(t: Test, form: Form) {
     score: null,
     finalScore: null,
     measurement: null,
+    correction: null,
     reason: null,
   };
   await store.campaign.insertSearch(stored);

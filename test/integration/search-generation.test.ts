@@ -2,15 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { generateGreedy, openDecoder } from '@fleetlora/shared/engine';
 import { createNodeRuntime } from '@fleetlora/shared/node';
-import type {
-  Adapter,
-  Base,
-  Dataset,
-  Front,
-  Release,
-  ReleaseManifest,
-  Search,
-  Upload,
+import {
+  type Adapter,
+  type Base,
+  type Dataset,
+  type Front,
+  isQualifyJob,
+  type Release,
+  type ReleaseManifest,
+  type Search,
+  type Upload,
 } from '@fleetlora/shared/protocol';
 import { decodeGenome, uniformGenome } from '@fleetlora/shared/space';
 import { createTokenizer, type TextRow } from '@fleetlora/shared/text';
@@ -79,6 +80,7 @@ async function startDevice(t: Test, coordinator: TestCoordinator): Promise<void>
   const work = async (): Promise<void> => {
     while (!over) {
       const { body } = await connection.next('job');
+      if (isQualifyJob(body)) continue;
       const genome = decodeGenome(body.genome);
       await connection.send('result', {
         jobId: body.jobId,

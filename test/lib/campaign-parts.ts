@@ -33,6 +33,8 @@ export interface FakeDevice {
   measure(genome: Genome, attempt: number): JobEnd;
 }
 interface FakeJob extends TrialJob {
+  /** The first. */
+  readonly trialId: string;
   readonly genome: string;
   readonly number: number;
 }
@@ -62,7 +64,7 @@ export function measurement(decodeMs: number, prefillMs: number, genome: Genome)
 /** A device on which a token costs as much as its multiply-adds. */
 export const costByMacs = (genome: Genome): JobEnd => {
   const { macs } = costOf(genome, SHAPE);
-  return { outcome: 'measured', measurement: measurement(macs / 1e6, macs / 1e5, genome) };
+  return { outcome: 'measured', measurements: [measurement(macs / 1e6, macs / 1e5, genome)] };
 };
 /** Rows answered of 1,000: more with rank and width, in whole rows. */
 export function correctRows(genome: Genome): number {
@@ -235,9 +237,10 @@ export class World {
           this.devices
             .filter((device) => device.deviceClass === deviceClass && device.online !== false)
             .filter(({ id }) => this.#waiting(id, searchId) < ahead)
-            .map(({ id, bootId }) => ({ id, bootId: bootId ?? id })),
-        submit: ({ searchId, trialId, deviceId, ahead = 1, body }) =>
+            .map(({ id, bootId }) => ({ id, bootId: bootId ?? id, qualification: null })),
+        submit: ({ kind, searchId, trialIds, deviceId, ahead = 1, body }) =>
           step(() => {
+            const [trialId = ''] = trialIds;
             const device = this.devices.find(({ id }) => id === deviceId) as FakeDevice;
             const bootId = device.bootId ?? device.id;
             if (device.online === false) throw new CodedError('DEVICE_OFFLINE', `${deviceId} is offline`);
@@ -250,7 +253,9 @@ export class World {
             const number = this.trials.find(({ id }) => id === trialId)?.number ?? 0;
             this.jobs.push({
               jobId,
+              kind,
               searchId,
+              trialIds,
               trialId,
               deviceId,
               bootId,
@@ -263,7 +268,8 @@ export class World {
           }),
         cancel: (jobId) =>
           step(() => this.end(jobId, { outcome: 'canceled', reason: 'canceled by the coordinator' })),
-        jobsOfTrials: async (ids) => this.jobs.filter((job) => ids.includes(job.trialId)),
+        jobsOfSearch: async (searchId) => this.jobs.filter((job) => job.searchId === searchId),
+        quarantine: async () => {},
         onJobEnded: (listener) => {
           ended.add(listener);
           return () => ended.delete(listener);

@@ -59,6 +59,7 @@ const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   NOT_FOUND: 'nothing has this id, name, digest or path',
   ALREADY_EXISTS: 'the name is taken',
   STATE_CONFLICT: 'what is asked for is not possible in the present state',
+  NOT_COMPARABLE: 'two trials were not measured in the same way; what differs is named',
   PORT_IN_USE: 'something else listens on the port',
   FOLDER_IN_USE: 'another process runs on the data folder',
   COORDINATOR_UNREACHABLE: 'no coordinator answers',

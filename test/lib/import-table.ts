@@ -27,6 +27,7 @@ const domains = [
   'training',
   'evaluation',
   'campaign',
+  'host',
   'rollout',
   'search',
   'retention',
@@ -35,12 +36,14 @@ const agentParts = [
   'artifacts',
   'child',
   'folder',
+  'host',
   'identity',
   'install',
   'link',
   'measure',
   'model',
   'policy',
+  'qualify',
   'serve',
 ];
 

@@ -73,6 +73,7 @@ export function storedTrial(
     deviceId: null,
     score: null,
     finalScore: null,
+    correction: null,
     measurement: null,
     reason: null,
     askedSequence: number,

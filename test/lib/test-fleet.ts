@@ -90,6 +90,12 @@ export async function openTestFleet(t: Test, folder?: string): Promise<TestFleet
       await fleet.receive(deviceId, 'birth', { v: 1, id: 'birth', session, body });
     },
     submit: (deviceId, trialId = 'trl_00000000000000000000000001') =>
-      fleet.forCampaign.submit({ searchId: 'srch_0000000000', trialId, deviceId, body: jobBody }),
+      fleet.forCampaign.submit({
+        kind: 'trial',
+        searchId: 'srch_0000000000',
+        trialIds: [trialId],
+        deviceId,
+        body: jobBody,
+      }),
   };
 }

@@ -1,7 +1,7 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openOutbox } from '@fleetlora/agent/link';
-import type { JobResult } from '@fleetlora/shared/protocol';
+import { type JobResult, limits } from '@fleetlora/shared/protocol';
 import t from 'tap';
 import { coded } from '../lib/coded.js';
 import { tempFolder } from '../lib/temp-folder.js';
@@ -56,11 +56,11 @@ t.test('what a killed process was writing is no message, and a broken file is ke
   t.same(await readdir(folder), ['000000000002-msg_b.json.unreadable']);
 });
 
-t.test('a message over 64 KiB is refused before anything is written', async (t) => {
+t.test('a message over 192 KiB is refused before anything is written', async (t) => {
   const folder = await tempFolder(t);
   const outbox = await openOutbox({ folder, newId: createTestIds() });
-  const body = { ...failed('job_0123456789'), reason: 'x'.repeat(64 * 1024) } as JobResult;
-  await t.rejects(outbox.add('result', body), coded('MESSAGE_TOO_LARGE', 65536));
+  const body = { ...failed('job_0123456789'), reason: 'x'.repeat(limits.upMessageBytes) } as JobResult;
+  await t.rejects(outbox.add('result', body), coded('MESSAGE_TOO_LARGE', limits.upMessageBytes));
   t.same(await readdir(folder), []);
   t.same(outbox.entries(), []);
 });

@@ -246,12 +246,12 @@ t.test('devices with opposite cost orders: their classes get different chosen po
   /** Wide FFNs are slow and adapters free, or the other way round. */
   const slowFfn = (genome: Genome) => {
     const ms = genome.layers.reduce((sum, { width }) => sum + width / 768, 0);
-    return { outcome: 'measured', measurement: measurement(ms, ms, genome) } as const;
+    return { outcome: 'measured', measurements: [measurement(ms, ms, genome)] } as const;
   };
   const slowAdapter = (genome: Genome) => {
     const ms =
       1 + genome.layers.reduce((sum, { ranks }) => sum + (genome.form === 'merged' ? 32 : ranks.qkv) / 32, 0);
-    return { outcome: 'measured', measurement: measurement(ms, ms, genome) } as const;
+    return { outcome: 'measured', measurements: [measurement(ms, ms, genome)] } as const;
   };
   const world = new World([
     board({ deviceClass: 'board', measure: slowFfn }),

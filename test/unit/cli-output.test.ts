@@ -53,6 +53,7 @@ const trial = (
   deviceId: null,
   score: score(accuracy),
   finalScore: null,
+  correction: null,
   measurement: measurement(decodeMs),
   reason: null,
 });

@@ -22,11 +22,14 @@ const device = (id: string, bootId = '', online = true): StoredDevice => ({
   serveUrl: null,
   labels: [],
   conditions: null,
+  qualification: null,
+  quarantine: null,
 });
 const job = (id: string, deviceId: string, state: StoredJob['state'] = 'QUEUED'): StoredJob => ({
   id,
   searchId: 'search',
-  trialId: 'trial',
+  kind: 'trial',
+  trialIds: ['trial'],
   deviceId,
   state,
   body: { genome: 'g1:u:', baseDigest: '', adapterDigest: '', plan: defaultMeasurePlan, timeoutMs: 1000 },

@@ -9,7 +9,7 @@ const TRIAL = 'trl_00000000000000000000000001';
 const give = ({ fleet }: TestFleet, deviceId: string, id: string, body: JobResult) =>
   fleet.receive(deviceId, 'result', { v: 1, id, session: 1, body });
 const endOf = async ({ fleet }: TestFleet) =>
-  (await fleet.forCampaign.jobsOfTrials([TRIAL])).map(({ end }) => end);
+  (await fleet.forCampaign.jobsOfSearch('srch_0000000000')).map(({ end }) => end);
 /** Job ends as the campaign hears them; each listener looks up its device first, hence the wait. */
 const nextEnd = ({ fleet }: TestFleet) =>
   new Promise((resolve) => {
@@ -25,7 +25,9 @@ t.test('a job goes to an online idle device, its result is stored, acknowledged 
   t.same(await all.fleet.forCampaign.idleDevices('board'), []);
   await t.rejects(all.submit(a), coded('DEVICE_OFFLINE', a));
   await all.birth(a, 1);
-  t.same(await all.fleet.forCampaign.idleDevices('board'), [{ id: a, bootId: 'boot-1' }]);
+  t.same(await all.fleet.forCampaign.idleDevices('board'), [
+    { id: a, bootId: 'boot-1', qualification: null },
+  ]);
   t.same(await all.fleet.forCampaign.idleDevices('phone'), [], 'another class');
   const jobId = await all.submit(a);
   t.same(all.take(), [{ deviceId: a, kind: 'job', body: { jobId, ...jobBody } }]);
@@ -37,7 +39,13 @@ t.test('a job goes to an online idle device, its result is stored, acknowledged 
   const told = nextEnd(all);
   await give(all, a, 'out-1', { jobId, outcome: 'measured', measurement });
   t.same(all.take(), [{ deviceId: a, kind: 'ack', body: { ids: ['out-1'] } }]);
-  t.match(await told, { jobId, trialId: TRIAL, deviceId: a, bootId: 'boot-1', end: { outcome: 'measured' } });
+  t.match(await told, {
+    jobId,
+    trialIds: [TRIAL],
+    deviceId: a,
+    bootId: 'boot-1',
+    end: { outcome: 'measured' },
+  });
   t.same(await endOf(all), [{ outcome: 'measured', measurement }]);
   t.match(await all.fleet.showDevice(a), {
     runningJobId: null,
@@ -50,7 +58,14 @@ t.test('ahead 3: a device takes three jobs of a search, another search has its o
   const a = await all.enrol('a');
   await all.birth(a, 1);
   const submit = (searchId: string, ahead: number) =>
-    all.fleet.forCampaign.submit({ searchId, trialId: TRIAL, deviceId: a, ahead, body: jobBody });
+    all.fleet.forCampaign.submit({
+      kind: 'trial',
+      searchId,
+      trialIds: [TRIAL],
+      deviceId: a,
+      ahead,
+      body: jobBody,
+    });
   const idle = async (searchId: string) =>
     (await all.fleet.forCampaign.idleDevices('board', { searchId, ahead: 3 })).length;
   const first = await submit('srch_0000000001', 3);
@@ -206,7 +221,9 @@ t.test('a queued job whose device stays offline for 60 s is postponed, after 59.
   await give(all, a, 'out-1', { jobId: first, outcome: 'measured', measurement });
   await all.fleet.checkDeadlines();
   const endOfSecond = async () =>
-    (await all.fleet.forCampaign.jobsOfTrials(['trl_00000000000000000000000002']))[0]?.end;
+    (await all.fleet.forCampaign.jobsOfSearch('srch_0000000000')).find(
+      ({ trialIds }) => trialIds[0] === 'trl_00000000000000000000000002',
+    )?.end;
   all.clock.advance(59_999);
   await all.fleet.checkDeadlines();
   t.equal(await endOfSecond(), null);

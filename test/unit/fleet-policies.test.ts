@@ -21,8 +21,10 @@ const say = ({ fleet }: TestFleet, deviceId: string, body: Conditions, session =
   fleet.receive(deviceId, 'conditions', { v: 1, id: 'conditions', session, body });
 const give = ({ fleet }: TestFleet, deviceId: string, body: JobResult) =>
   fleet.receive(deviceId, 'result', { v: 1, id: 'out', session: 1, body });
-const endsOf = async ({ fleet }: TestFleet, ...trials: number[]) =>
-  (await fleet.forCampaign.jobsOfTrials(trials.map(trial))).map(({ end }) => end);
+const endsOf = async ({ fleet }: TestFleet, ...trials: number[]) => {
+  const all = await fleet.forCampaign.jobsOfSearch('srch_0000000000');
+  return trials.map((number) => all.find(({ trialIds }) => trialIds[0] === trial(number))?.end);
+};
 const idle = async ({ fleet }: TestFleet) =>
   (await fleet.forCampaign.idleDevices('board')).map(({ id }) => id);
 const reasonOf = async ({ fleet }: TestFleet, device: string) => (await fleet.showDevice(device)).idleReason;
@@ -164,7 +166,7 @@ t.test('jobs that wait for a device end as postponed when it may not measure', a
   await say(all, b, forbidden);
   t.same(await endsOf(all, 1, 2), [null, { outcome: 'postponed', reason: `${outside}, now 14:10 there` }]);
   await heard;
-  t.match(ended, { trialId: trial(2), end: { outcome: 'postponed' } });
+  t.match(ended, { trialIds: [trial(2)], end: { outcome: 'postponed' } });
   await say(all, a, forbidden);
   t.same(await endsOf(all, 1), [null], 'a job that is with its device is the device’s to answer');
   await give(all, a, { jobId: sent, outcome: 'measured', measurement });
@@ -182,7 +184,8 @@ t.test('a job that its device postponed is over, and those behind it are as well
   const submit = (number: number) =>
     all.fleet.forCampaign.submit({
       searchId: 'srch_0000000000',
-      trialId: trial(number),
+      kind: 'trial',
+      trialIds: [trial(number)],
       deviceId: a,
       ahead: 3,
       body: jobBody,

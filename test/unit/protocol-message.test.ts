@@ -52,6 +52,16 @@ const job = {
   plan: defaultMeasurePlan,
   timeoutMs: 600_000,
 };
+const machine = {
+  temperatureStartC: 41.5,
+  temperatureEndC: null,
+  throttled: false,
+  onMains: true,
+  governor: 'schedutil',
+  otherCores: 0.02,
+  waitedMs: { cooling: 0, quiet: 120.5, serving: 0 },
+  retakenSessions: 1,
+};
 const conditions = {
   mayMeasure: true,
   reasons: [],
@@ -61,6 +71,10 @@ const conditions = {
   localTime: '09:30',
 };
 const samples: { [K in MessageKind]: MessageBody<K>[] } = {
+  progress: [
+    { jobId, step: 'timing', done: 2, of: 5 },
+    { jobId, step: 'cooling' },
+  ],
   birth: [
     { facts, heldJobIds: [], installedReleaseId: null, serveUrl: null },
     { facts, heldJobIds: [jobId], installedReleaseId: 'rel_0123456789', serveUrl: 'http://127.0.0.1:8080' },
@@ -69,6 +83,24 @@ const samples: { [K in MessageKind]: MessageBody<K>[] } = {
   result: [
     { jobId, outcome: 'measured', measurement },
     { jobId, outcome: 'measured', measurement: { ...measurement, memoryMethod: 'polledRss' } },
+    {
+      jobId,
+      outcome: 'qualified',
+      qualification: {
+        accepted: true,
+        spreadPercent: 2.1,
+        limitPercent: 5,
+        runs: [{ prefillMs: 40, decodeMs: 3 }],
+        standard: 'standard-1',
+        threads: 1,
+        agentVersion: '0.3.0',
+        runtime: 'onnxruntime-node 1.30.0',
+        provider: 'cpu',
+        cpuModel: 'Cortex-A76',
+        machine,
+        flags: ['onBattery'],
+      },
+    },
     { jobId, outcome: 'infeasible', reason: 'child was killed' },
   ],
   report: [
@@ -82,7 +114,11 @@ const samples: { [K in MessageKind]: MessageBody<K>[] } = {
       checked: 3,
     },
   ],
-  job: [job],
+  job: [
+    job,
+    { ...job, others: Array.from({ length: limits.batch - 1 }, () => job.genome) },
+    { jobId, kind: 'qualify', runs: 5, pauseMs: 2000, timeoutMs: 600_000 },
+  ],
   cancel: [{ jobId }],
   ack: [{ ids: [] }, { ids: ['a', 'b'] }],
   conditions: [conditions, { ...conditions, mayMeasure: false, reasons: ['too warm'], temperatureC: 71.5 }],
@@ -118,7 +154,11 @@ for (const kind of kinds) {
       const more = { v: 1, ...message, body: { ...body, extra: 1 } };
       t.throws(
         decode(kind, more),
-        coded('MESSAGE_MALFORMED', kind, kind === 'result' ? '/body' : '/body/extra is not a known field'),
+        coded(
+          'MESSAGE_MALFORMED',
+          kind,
+          kind === 'result' || kind === 'job' ? '/body' : '/body/extra is not a known field',
+        ),
       );
     }
   });

@@ -33,5 +33,8 @@ export const board: Device = {
     metered: false,
     localTime: '15:30',
   },
+  qualification: null,
+  quarantine: null,
+  progress: null,
   idleReason: 'policy of class raspberry-pi-5: outside 22:00-06:00, now 15:30 there',
 };

@@ -71,6 +71,7 @@ export const trial: Trial = {
     anonymousBytes: 118 * MB,
     shippedBytes: 1_204_224,
   },
+  correction: null,
   reason: null,
 };
 

@@ -100,6 +100,9 @@ export const fieldNotes = {
     plan: 'How candidates are measured.',
     maxTokens: 'Longer rows lose tokens at their start.',
     ahead: 'Jobs a device holds or awaits at once; 1 when absent.',
+    batch: 'Candidates of one shape that a device compares in one job.',
+    sentinelEvery: 'Jobs of a device between two measurements of the sentinel; 8 when absent, 0 never.',
+    qualifiedOnly: 'Give jobs to qualified devices only.',
   } satisfies NotesOf<SearchStart>,
   MeasurePlan: {
     promptTokens: 'Prompt length of the time to first token.',
@@ -107,6 +110,9 @@ export const fieldNotes = {
     prefillRepeats: 'Samples of the time to first token.',
     decodeRepeats: 'Samples of the time per output token.',
     threads: 'Threads of the device.',
+    sessions: 'Fresh sessions, each in a process of its own, that share the samples; 2 when absent.',
+    provider: 'Execution provider; cpu when absent.',
+    sustainedSeconds: 'Length of a continuous run that shows what heat costs; none when absent.',
   } satisfies NotesOf<MeasurePlan>,
   ReleaseCreate: {
     name: 'Name of the release, unique among the releases.',

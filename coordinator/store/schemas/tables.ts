@@ -7,8 +7,8 @@ import type {
   DeviceFacts,
   DevicePolicy,
   JobResult,
-  MeasureJob,
   PolicyScope,
+  Quarantine,
   Release,
   RolloutDevice,
   Search,
@@ -17,7 +17,7 @@ import type {
   Trial,
 } from '@fleetlora/shared/protocol';
 import type { SearchSpaceFile } from '@fleetlora/shared/space';
-import type { JobState } from '../../fleet/ports.js';
+import type { JobBody, JobKind, JobState, StoredQualification } from '../../fleet/ports.js';
 import type { TableKit } from './kit.js';
 
 /**
@@ -62,6 +62,8 @@ export function defineTables(kit: TableKit) {
       serveUrl: text('serve_url'),
       labels: json<string[]>('labels'),
       conditions: json<Conditions>('conditions'),
+      qualification: json<StoredQualification>('qualification'),
+      quarantine: json<Quarantine>('quarantine'),
     },
     (row) => [
       uniqueIndex('devices_name').on(row.name),
@@ -83,11 +85,16 @@ export function defineTables(kit: TableKit) {
     'jobs',
     {
       id: text('id').primaryKey(),
+      /** "" for a qualification, which belongs to no search. */
       searchId: text('search_id').notNull(),
+      /** Null in rows of before 0.3, which are all of a trial. */
+      kind: text('kind').$type<JobKind>(),
+      /** Of its first candidate; "" for a job of no trial. */
       trialId: text('trial_id').notNull(),
+      otherTrialIds: json<string[]>('other_trial_ids'),
       deviceId: text('device_id').notNull(),
       state: text('state').$type<JobState>().notNull(),
-      body: json<Omit<MeasureJob, 'jobId'>>('body').notNull(),
+      body: json<JobBody>('body').notNull(),
       /** How often the job was handed to the device. */
       sends: int('sends').notNull(),
       createdAtMs: int('created_at_ms').notNull(),
@@ -99,7 +106,7 @@ export function defineTables(kit: TableKit) {
     (row) => [
       index('jobs_device_state').on(row.deviceId, row.state),
       index('jobs_state').on(row.state),
-      index('jobs_trial').on(row.trialId),
+      index('jobs_search').on(row.searchId),
     ],
   );
 
@@ -223,6 +230,7 @@ export function defineTables(kit: TableKit) {
       score: json<Trial['score']>('score'),
       finalScore: json<Trial['finalScore']>('final_score'),
       measurement: json<Trial['measurement']>('measurement'),
+      correction: json<Trial['correction']>('correction'),
       reason: text('reason'),
       askedSequence: int('asked_sequence').notNull(),
       toldSequence: int('told_sequence'),

@@ -1,0 +1,46 @@
+import { type Static, Type } from 'typebox';
+import { closed } from './fields.js';
+import { limits } from './limits.js';
+
+export const providers = ['cpu'] as const;
+/** Longest continuous run of the sustained pass: phones and boards reach their steady heat in minutes. */
+const MAX_SUSTAINED_SECONDS = 1800;
+
+/** How a candidate is measured: two trials are comparable when their plans are equal. */
+export const MeasurePlan = Type.Object(
+  {
+    promptTokens: Type.Integer({ minimum: 1, maximum: 8192, description: 'prompt length of TTFT' }),
+    kvTokens: Type.Integer({ minimum: 1, maximum: 8192, description: 'cache length of TPOT' }),
+    /** Samples of a prefill and of a decode step, over all sessions; a session takes an equal share, rounded up. */
+    prefillRepeats: Type.Integer({ minimum: 1, maximum: limits.samples }),
+    decodeRepeats: Type.Integer({ minimum: 1, maximum: limits.samples }),
+    threads: Type.Integer({ minimum: 1, maximum: 256 }),
+    /** Fresh sessions, each in a process of its own. Absent: 2, as in plans of before 0.3. */
+    sessions: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.sessions })),
+    /** Execution provider. Absent: `cpu`. */
+    provider: Type.Optional(Type.Enum([...providers])),
+    /** Length of a continuous run of decode steps, which shows what heat costs. Absent or 0: none. */
+    sustainedSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SUSTAINED_SECONDS })),
+  },
+  closed,
+);
+export type MeasurePlan = Static<typeof MeasurePlan>;
+
+/**
+ * 128-token prompts, five fresh sessions; 65 samples establish a p90 by the early-stopping rule,
+ * 15 a p50.
+ */
+export const defaultMeasurePlan: MeasurePlan = {
+  promptTokens: 128,
+  kvTokens: 256,
+  prefillRepeats: 15,
+  decodeRepeats: 65,
+  threads: 1,
+  sessions: 5,
+  provider: 'cpu',
+};
+
+/** A plan with what its absent fields mean. */
+export function completePlan(plan: MeasurePlan): Required<MeasurePlan> {
+  return { sessions: 2, provider: 'cpu', sustainedSeconds: 0, ...plan };
+}
