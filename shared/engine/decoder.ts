@@ -1,6 +1,15 @@
 import { CodedError } from '../errors.js';
 import { buildInferenceGraph } from '../graph/inference-graph.js';
-import { floatTensor, int32Tensor, int64Tensor, type Runtime, type Tensor } from '../runtime.js';
+import type { ModelShape } from '../graph/model-shape.js';
+import {
+  floatTensor,
+  int32Tensor,
+  int64Tensor,
+  type Runtime,
+  type RuntimeSession,
+  type SessionOptions,
+  type Tensor,
+} from '../runtime.js';
 import { type CandidateModel, resolveCandidate } from './candidate-model.js';
 
 export interface DecoderOptions {
@@ -34,7 +43,10 @@ export interface Decoder {
   close(): Promise<void>;
 }
 
-/** Loads a candidate for generation. The cache is updated in place. */
+/**
+ * Loads a candidate for generation. The cache is updated in place.
+ * @throws BAD_REQUEST when the model has not as many positions
+ */
 export async function openDecoder(
   runtime: Runtime,
   model: CandidateModel,
@@ -43,15 +55,37 @@ export async function openDecoder(
   const resolved = resolveCandidate(model);
   const { shape } = resolved;
   const { positions } = options;
+  checkPositions(shape, positions);
+  const session = await runtime.createSession(
+    buildInferenceGraph({ ...resolved, head: 'logits', cachePositions: positions }),
+    sessionOptions(model.folder, options),
+  );
+  return createDecoder(session, shape, positions, () => ({}));
+}
+
+/** @throws BAD_REQUEST naming what the model has */
+export function checkPositions(shape: ModelShape, positions: number): void {
   if (positions < 1 || positions > shape.positions)
     throw new CodedError(
       'BAD_REQUEST',
       `cache of ${positions} positions asked for, the model has 1 to ${shape.positions}`,
     );
-  const session = await runtime.createSession(
-    buildInferenceGraph({ ...resolved, head: 'logits', cachePositions: positions }),
-    { weightFolder: model.folder, threads: options.threads, weights: options.weights ?? 'prepacked' },
-  );
+}
+
+export function sessionOptions(weightFolder: string, options: DecoderOptions): SessionOptions {
+  return { weightFolder, threads: options.threads, weights: options.weights ?? 'prepacked' };
+}
+
+/**
+ * A decoder over a loaded graph with a KV cache.
+ * @param moreFeeds further graph inputs of the next run, beside tokens and cache
+ */
+export function createDecoder(
+  session: RuntimeSession,
+  shape: ModelShape,
+  positions: number,
+  moreFeeds: () => Readonly<Record<string, Tensor>>,
+): Decoder {
   const cacheDims = [1, shape.kvHeads, positions, shape.headDim];
   const past: Record<string, Tensor> = {};
   const present: Record<string, Tensor | null> = { logits: null };
@@ -78,6 +112,7 @@ export async function openDecoder(
         last: int32Tensor([1], [total - 1]),
         total: int32Tensor([1], [total]),
         ...past,
+        ...moreFeeds(),
       },
       present,
     );

@@ -8,12 +8,12 @@ import { GraphBuilder } from './onnx-writer.js';
 export interface InferenceGraphOptions {
   readonly shape: ModelShape;
   readonly weights: GraphWeights;
-  /** Widths always, ranks when `lora` is `constants`. */
+  /** Widths always, ranks when `lora` is `constants`, and which are 0 when it is `timedInputs`. */
   readonly genome: Genome;
   readonly lora: LoraSource;
   /** Modules that have LoRA inputs; only used when `lora` is `inputs`. */
   readonly loraModules?: readonly ModuleName[];
-  /** Multiplies B·A: alpha / rankMax for every rank (LoNAS, Shears). */
+  /** Multiplies B·A: alpha / rankMax for every rank (LoNAS, Shears). `timedInputs` have it in B. */
   readonly loraScale: number;
   /** `logits`: logits [N, vocab]. `scores`: nll [N] in nats and best [N], the argmax token. */
   readonly head: 'logits' | 'scores';
@@ -28,7 +28,7 @@ export interface InferenceGraphOptions {
  * logits are wanted; `last` i32 [B], total length - 1 of each row; `total` i32 [1], the longest
  * total length. With head `scores`: `targets` i64 [N]. With a cache: `past.i.key|value`
  * f32 [B, kvHeads, cachePositions, headDim], which `present.i.*` may share memory with. With
- * LoRA inputs: `layers.i.m.A|B`.
+ * LoRA inputs: `layers.i.m.A|B`, laid out as `LoraSource` says.
  *
  * From the last layer's output projection on only the N wanted rows are computed.
  * @source com.microsoft.GroupQueryAttention, SkipSimplifiedLayerNormalization (ONNX Runtime 1.30)
@@ -60,8 +60,9 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
     const source = lora === 'inputs' && !options.loraModules?.includes(module) ? 'none' : lora;
     const factors = bindLora(builder, source, weights, shape, layer, module, genes);
     if (!factors) return base;
-    const low = builder.node('Gemm', [x, factors.a], { transB: 1 });
-    return builder.node('Gemm', [low, factors.b, base], { alpha: { float: loraScale } });
+    const timed = lora === 'timedInputs';
+    const low = builder.node('Gemm', [x, factors.a], timed ? {} : { transB: 1 });
+    return builder.node('Gemm', [low, factors.b, base], timed ? {} : { alpha: { float: loraScale } });
   };
 
   const attention = (layer: number, x: string, genes: LayerGenome): string => {

@@ -14,27 +14,36 @@ const fromOrt = (tensor: Ort.Tensor): Tensor => ({
  * only handles files does not pay for it.
  */
 export function createNodeRuntime(): Runtime {
+  /**
+   * LoRA factors as inputs, a hundred tensors and more, go into every run: to wrap them each time
+   * took 0.2 ms where a small model's step took 2.7.
+   */
+  const wrapped = new WeakMap<Tensor, Ort.Tensor>();
   return {
     version: `onnxruntime-node ${readVersion()}`,
     provider: 'cpu',
     async createSession(graph: Uint8Array, options: SessionOptions): Promise<RuntimeSession> {
       const ort = await import('onnxruntime-node');
-      /** Wraps one of our tensors without copying its data. */
-      const toOrt = (tensor: Tensor): Ort.Tensor =>
-        new ort.Tensor(tensor.type, tensor.data as never, tensor.dims as number[]);
+      /** One of our tensors around the same memory, so later changes of its data are seen. */
+      const toOrt = (tensor: Tensor): Ort.Tensor => {
+        const known = wrapped.get(tensor);
+        // A buffer that was transferred away has no data left: made anew, it is refused.
+        if (known?.size === tensor.data.length) return known;
+        const made = new ort.Tensor(tensor.type, tensor.data as never, tensor.dims as number[]);
+        wrapped.set(tensor, made);
+        return made;
+      };
       const session = await ort.InferenceSession.create(graph, sessionOptions(options));
       return {
         async run(feeds, fetches) {
-          const inputs = Object.fromEntries(
-            Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]),
+          const inputs: Record<string, Ort.Tensor> = {};
+          for (const name in feeds) inputs[name] = toOrt(feeds[name] as Tensor);
+          if (isNames(fetches)) return mapValues(await session.run(inputs, fetches), fromOrt);
+          const outputs = mapValues(fetches, (tensor) => tensor && toOrt(tensor));
+          return mapValues(
+            await session.run(inputs, outputs),
+            (result, name) => fetches[name] ?? fromOrt(result),
           );
-          const wanted = isNames(fetches)
-            ? fetches
-            : Object.fromEntries(
-                Object.entries(fetches).map(([name, tensor]) => [name, tensor && toOrt(tensor)]),
-              );
-          const results = await session.run(inputs, wanted);
-          return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor)]));
         },
         release: () => session.release(),
       };
@@ -71,4 +80,13 @@ function isNames(
   fetches: readonly string[] | Readonly<Record<string, Tensor | null>>,
 ): fetches is readonly string[] {
   return Array.isArray(fetches);
+}
+
+function mapValues<T, U>(
+  record: Readonly<Record<string, T>>,
+  map: (value: T, name: string) => U,
+): Record<string, U> {
+  const mapped: Record<string, U> = {};
+  for (const name in record) mapped[name] = map(record[name] as T, name);
+  return mapped;
 }

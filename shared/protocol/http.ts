@@ -121,6 +121,8 @@ export const Training = Type.Object({
   loss: Nullable(Type.Number()),
   tokensPerSecond: Nullable(Type.Number()),
   etaSeconds: Nullable(Type.Number()),
+  /** Why it makes no step at present; null while it does. */
+  waitReason: Nullable(LongText),
   adapterId: Nullable(Id),
   error: Nullable(LongText),
   createdAtMs: TimeMs,
@@ -209,6 +211,10 @@ export const Device = Type.Object({
   conditions: Nullable(Conditions),
   /** Whether it gives the same figure for the same work; null before it was asked. */
   qualification: Nullable(DeviceQualification),
+  /** Its qualification that is queued or under way. */
+  qualifyJobId: Nullable(Id),
+  /** Why the last one failed or was put off; null when it was not, and after a restart of the coordinator. */
+  qualifyFailure: Nullable(LongText),
   /** Why it is given no candidates until it qualifies anew; null when it is not in quarantine. */
   quarantine: Nullable(Quarantine),
   /** What it does for its job at present; null when it has none, or does not tell. */

@@ -1,7 +1,9 @@
 export * from './completion.js';
 export * from './dataset.js';
+export * from './describe-flags.js';
 export * from './describe-policy.js';
 export * from './device.js';
+export * from './device-report.js';
 export * from './fields.js';
 export * from './http.js';
 export * from './job.js';
@@ -13,6 +15,7 @@ export * from './parse.js';
 export * from './policy.js';
 export * from './qualification.js';
 export * from './release.js';
+export * from './result-samples.js';
 export * from './retention.js';
 export * from './routes.js';
 export * from './search.js';

@@ -4,7 +4,7 @@ import { limits } from './limits.js';
 
 export const providers = ['cpu'] as const;
 /** Longest continuous run of the sustained pass: phones and boards reach their steady heat in minutes. */
-const MAX_SUSTAINED_SECONDS = 1800;
+export const maxSustainedSeconds = 1800;
 
 /** How a candidate is measured: two trials are comparable when their plans are equal. */
 export const MeasurePlan = Type.Object(
@@ -20,7 +20,7 @@ export const MeasurePlan = Type.Object(
     /** Execution provider. Absent: `cpu`. */
     provider: Type.Optional(Type.Enum([...providers])),
     /** Length of a continuous run of decode steps, which shows what heat costs. Absent or 0: none. */
-    sustainedSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SUSTAINED_SECONDS })),
+    sustainedSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: maxSustainedSeconds })),
   },
   closed,
 );

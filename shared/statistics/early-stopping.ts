@@ -1,17 +1,7 @@
+import { binomialAtMost } from './binomial.js';
 import { sorted } from './quantile.js';
 
 const CONFIDENCE = 0.99;
-
-/** P(X <= successes) of a binomial with `n` draws and `share` each, in log space. */
-function binomialAtMost(successes: number, n: number, share: number): number {
-  let logTerm = n * Math.log1p(-share);
-  let sum = Math.exp(logTerm);
-  for (let k = 1; k <= successes; k++) {
-    logTerm += Math.log((n - k + 1) / k) + Math.log(share / (1 - share));
-    sum += Math.exp(logTerm);
-  }
-  return sum;
-}
 
 /**
  * How many of the largest samples may be set aside when the `p` quantile is bounded from `n`

@@ -1,10 +1,7 @@
-import { studentQuantile } from './normal-quantile.js';
-import { mean, standardDeviation } from './quantile.js';
-import type { Interval } from './wilson-interval.js';
+import { type MeanInterval, meanInterval } from './mean-interval.js';
 
-export interface PairedDifference extends Interval {
-  /** Mean of a[i] - b[i]. */
-  readonly mean: number;
+/** `mean` is that of a[i] - b[i]. */
+export interface PairedDifference extends MeanInterval {
   readonly pairs: number;
 }
 
@@ -22,8 +19,5 @@ export function pairedDifference(
   if (a.length !== b.length) throw new RangeError(`${a.length} values are paired with ${b.length}`);
   if (a.length < 2) throw new RangeError(`${a.length} pairs have no interval, at least 2 are needed`);
   const differences = a.map((value, index) => value - (b[index] as number));
-  const centre = mean(differences);
-  const error = standardDeviation(differences) / Math.sqrt(a.length);
-  const half = studentQuantile((1 + confidence) / 2, a.length - 1) * error;
-  return { mean: centre, low: centre - half, high: centre + half, pairs: a.length };
+  return { ...meanInterval(differences, confidence), pairs: a.length };
 }
