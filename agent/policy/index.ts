@@ -3,8 +3,6 @@ export * from './judge-policies.js';
 export * from './policy-file.js';
 export * from './policy-watch.js';
 export * from './read-metered.js';
-export * from './read-on-mains.js';
-export * from './read-temperature.js';
 export * from './sensors.js';
 export * from './serving-calm.js';
 export * from './under-policy.js';

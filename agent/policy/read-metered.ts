@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readText } from './read-text.js';
+import { readText } from '../host/index.js';
 
 /** NetworkManager answers in milliseconds; one that hangs must not keep its askers. */
 const PATIENCE_MS = 3000;

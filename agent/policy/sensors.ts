@@ -1,7 +1,6 @@
 import type { Clock } from '@fleetlora/shared/clock';
+import { readOnMains, readTemperatureC } from '../host/index.js';
 import { readMetered } from './read-metered.js';
-import { readOnMains } from './read-on-mains.js';
-import { readTemperatureC } from './read-temperature.js';
 
 /** What a device can tell of its surroundings; null where it has no such sensor. */
 export interface Sensors {

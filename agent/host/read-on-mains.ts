@@ -1,14 +1,5 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readText } from './read-text.js';
-
-interface Supply {
-  /** Mains, USB, Battery, UPS, Wireless. */
-  readonly type: string;
-  /** Of a charger: 1 while it feeds the device. */
-  readonly online: boolean;
-  readonly status: string;
-}
+import { type PowerSupply, readPowerSupplies } from './power-supplies.js';
 
 /**
  * Whether the device runs on mains power; null when it has no battery to run on instead, or does
@@ -17,17 +8,14 @@ interface Supply {
  * A plugged-in wall supply settles it. A USB port that says it feeds is believed as long as no
  * battery runs down: some say so while it is they that are fed from. A board with nothing but an
  * idle port still gets its power from somewhere, so that says nothing.
- * @source Documentation/ABI/testing/sysfs-class-power: type, online, status, scope
+ * @param root of the file system, another one for recorded machines
  */
-export async function readOnMains(folder = '/sys/class/power_supply'): Promise<boolean | null> {
-  const supplies: Supply[] = [];
-  for (const name of await readdir(folder).catch(() => [])) {
-    const read = (file: string): Promise<string | null> => readText(join(folder, name, file));
-    // Batteries of mice and headsets power themselves alone.
-    if ((await read('scope')) === 'Device') continue;
-    const [type, online, status] = [await read('type'), await read('online'), await read('status')];
-    supplies.push({ type: type ?? '', online: online !== null && online !== '0', status: status ?? '' });
-  }
+export async function readOnMains(root = '/'): Promise<boolean | null> {
+  return onMainsOf(await readPowerSupplies(join(root, 'sys/class/power_supply')));
+}
+
+/** The same of supplies that were read. */
+export function onMainsOf(supplies: readonly PowerSupply[]): boolean | null {
   const batteries = supplies.filter(({ type }) => type === 'Battery' || type === 'UPS');
   const chargers = supplies.filter(({ type }) => type !== 'Battery' && type !== 'UPS');
   if (chargers.some(({ type, online }) => type === 'Mains' && online)) return true;
