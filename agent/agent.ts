@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { systemClock } from '@fleetlora/shared/clock';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
 import {
@@ -8,14 +7,15 @@ import {
   createPatience,
   sweepParts,
 } from '@fleetlora/shared/node';
-import { type Birth, isQualifyJob, type MeasureJob, type ReleaseManifest } from '@fleetlora/shared/protocol';
+import type { Birth, ReleaseManifest } from '@fleetlora/shared/protocol';
 import { createRandom } from '@fleetlora/shared/random';
 import { ulid } from 'ulid';
 import { type AgentStatus, releasesOf } from './agent-status.js';
-import { type Artifacts, createArtifacts, createContentKeeper } from './artifacts/index.js';
+import { createArtifacts, createContentKeeper } from './artifacts/index.js';
 import { createTurns } from './child/index.js';
 import { type AgentConfig, agentVersion } from './config.js';
 import { lockFolder, openDataFolder, sweepScratch, writeJsonFile } from './folder/index.js';
+import { gateLimitsOf, type Machine, openMachine } from './host/index.js';
 import {
   createSessionKeeper,
   loadOrCreateDeviceKey,
@@ -31,16 +31,16 @@ import {
   readManifestText,
   verifyManifest,
 } from './install/index.js';
+import { createJobWork } from './job-work.js';
 import { openLink, openOutbox } from './link/index.js';
 import type { Log } from './log.js';
-import { createJobRunner, measureCandidate } from './measure/index.js';
+import { createJobRunner } from './measure/index.js';
 import { findBaseSource, releaseSource } from './model-sources.js';
 import {
   createSystemSensors,
   openPolicyWatch,
   readPolicyFile,
   type Sensors,
-  underPolicy,
   writePolicyFile,
 } from './policy/index.js';
 import {
@@ -65,6 +65,7 @@ export interface RunningAgent {
 /** What a test may put in the place of the real thing. */
 export interface AgentSubstitutes {
   readonly sensors?: Sensors;
+  readonly machine?: Machine;
   readonly checkPoliciesEveryMs?: number;
 }
 
@@ -94,6 +95,7 @@ export async function startAgent(
     const random = createRandom((clock.nowMs() ^ process.pid) >>> 0);
     const newId = (prefix: string): string => `${prefix}_${ulid(clock.nowMs()).toLowerCase()}`;
     const facts = await readDeviceFacts(agentVersion, createNodeRuntime());
+    const machine = substitutes.machine ?? (await openMachine({ clock, limits: gateLimitsOf(config) }));
     const key = await loadOrCreateDeviceKey(folder.keyFile);
     const session = createSessionKeeper({ ...record, key });
     const store = await createFileContentStore(folder.content);
@@ -156,29 +158,24 @@ export async function startAgent(
     undo.push(server.close);
 
     const runner = createJobRunner({
-      measure: (job, signal) =>
-        takeTurn(async () => {
-          const files = { folder: store.folder, base: job.baseDigest, adapter: job.adapterDigest };
-          const scratch = join(folder.scratch, job.jobId);
-          const onKilled = (step: string, killer: string): void =>
-            log.warn({ jobId: job.jobId, step, killer }, 'a measuring process was killed; it is run again');
-          const outcome = await underPolicy(policy, signal, {
-            async fetch(signal) {
-              await fetchForJob(artifacts, job, signal);
-              if (installs.record.baseDigest !== job.baseDigest)
-                await installs.change({ baseDigest: job.baseDigest });
-            },
-            measure(signal) {
-              const measureOnce = () =>
-                measureCandidate({ ...job, ...files, scratch, signal }, { clock, activity, onKilled });
-              return patience.run(measureOnce, signal);
-            },
-          });
-          if (outcome.outcome === 'postponed')
-            log.info({ jobId: job.jobId, reason: outcome.reason }, 'a job was postponed');
-          else log.info({ jobId: job.jobId, outcome: outcome.outcome }, 'a candidate was measured');
-          return outcome;
-        }),
+      ...createJobWork({
+        clock,
+        random,
+        machine,
+        activity,
+        patience,
+        artifacts,
+        folder,
+        contentFolder: store.folder,
+        facts,
+        policy: () => policy,
+        link: () => link,
+        takeTurn,
+        async onBase(baseDigest) {
+          if (installs.record.baseDigest !== baseDigest) await installs.change({ baseDigest });
+        },
+        log,
+      }),
       deliver: (result) => link.send('result', result),
       onError: (jobId, error) => log.error({ jobId, reason: messageOf(error) }, 'a result could not be kept'),
     });
@@ -241,9 +238,7 @@ export async function startAgent(
       birth,
       onConnection: () => runner.forgetFinished(),
       handlers: {
-        job: (job) => {
-          if (!isQualifyJob(job)) runner.submit(job);
-        },
+        job: (job) => runner.submit(job),
         cancel: ({ jobId }) => runner.cancel(jobId),
         desired: (desired) => installer.want(desired),
         policy: (order) => policy.obey(order),
@@ -324,11 +319,6 @@ async function undoAll(undo: (() => Promise<unknown>)[]): Promise<void> {
       failures.push(error);
     }
   if (failures.length > 0) throw failures[0];
-}
-
-async function fetchForJob(artifacts: Artifacts, job: MeasureJob, signal: AbortSignal): Promise<void> {
-  await artifacts.ensure(job.baseDigest, { signal });
-  await artifacts.ensure(job.adapterDigest, { signal });
 }
 
 function expansionOf(manifest: ReleaseManifest, contentFolder: string) {

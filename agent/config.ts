@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { CodedError } from '@fleetlora/shared/errors';
+import { defaultCoolWaitSeconds, defaultQuietWaitSeconds, type GateWaits } from './host/index.js';
 
 /** Everything that can be told to a running agent. */
-export interface AgentConfig {
+export interface AgentConfig extends GateWaits {
   /** Key, identity, downloaded files, outbox and installed release; mode 0700. */
   readonly dataFolder: string;
   /** Loopback port of the completion door; 0 takes any free one. */
@@ -36,6 +37,45 @@ export function parsePort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || port > 65535)
     throw new CodedError('BAD_USAGE', `"${text}" is not a port, wanted a number from 0 to 65535`);
   return port;
+}
+
+/** Longest wait of a gate that can be asked for: an hour. */
+const MAX_WAIT_SECONDS = 3600;
+
+/**
+ * Waits before a session of a measurement: of the options, of FLEETLORA_AGENT_COOL_WAIT_SECONDS and
+ * FLEETLORA_AGENT_QUIET_WAIT_SECONDS, or the defaults.
+ * @throws BAD_USAGE naming the option or variable
+ */
+export function gateWaitsOf(
+  options: { readonly coolWait?: string | undefined; readonly quietWait?: string | undefined },
+  env: NodeJS.ProcessEnv,
+): Required<GateWaits> {
+  const seconds = (option: string | undefined, flag: string, variable: string, preset: number): number => {
+    const text = option ?? env[variable];
+    if (text === undefined || text === '') return preset;
+    const value = Number(text);
+    if (/^\d{1,4}$/.test(text) && value <= MAX_WAIT_SECONDS) return value;
+    const name = option === undefined ? variable : flag;
+    throw new CodedError(
+      'BAD_USAGE',
+      `${name} ${text} is not possible, wanted whole seconds from 0 to ${MAX_WAIT_SECONDS}`,
+    );
+  };
+  return {
+    coolWaitSeconds: seconds(
+      options.coolWait,
+      '--cool-wait',
+      'FLEETLORA_AGENT_COOL_WAIT_SECONDS',
+      defaultCoolWaitSeconds,
+    ),
+    quietWaitSeconds: seconds(
+      options.quietWait,
+      '--quiet-wait',
+      'FLEETLORA_AGENT_QUIET_WAIT_SECONDS',
+      defaultQuietWaitSeconds,
+    ),
+  };
 }
 
 /** Bytes of "500MB", "20GB" (decimal units) or a plain number. @throws BAD_USAGE naming the text */

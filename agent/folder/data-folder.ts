@@ -16,6 +16,8 @@ export interface DataFolder {
   readonly installFile: string;
   /** When this device may measure, as the coordinator last told. */
   readonly policyFile: string;
+  /** Whether this device was steady when it was last asked. */
+  readonly qualificationFile: string;
   /** Where a running agent serves; gone after a clean stop. */
   readonly endpointFile: string;
   readonly lock: string;
@@ -50,6 +52,7 @@ export function describeDataFolder(root: string): DataFolder {
     sessionFile: join(root, 'session.json'),
     installFile: join(root, 'install.json'),
     policyFile: join(root, 'policy.json'),
+    qualificationFile: join(root, 'qualification.json'),
     endpointFile: join(root, 'endpoint.json'),
     lock: join(root, 'lock'),
     content: join(root, 'content'),

@@ -1,4 +1,5 @@
 export * from './backoff.js';
+export * from './heartbeat.js';
 export * from './link.js';
 export * from './mqtt-connection.js';
 export * from './outbox.js';

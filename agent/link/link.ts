@@ -9,6 +9,7 @@ import {
   encodeMessage,
   limits,
   type MessageBody,
+  type Progress,
   parseTopic,
   upTopic,
 } from '@fleetlora/shared/protocol';
@@ -29,6 +30,8 @@ export interface Link {
   flush(): void;
   /** Says what holds at the moment; without a connection it is lost, and the next birth says it. */
   tell(conditions: Conditions): void;
+  /** Says what is done for a job at the moment; lost without a connection, or when that is slow. */
+  tellProgress(progress: Progress): void;
   /** Says again what this device is, when something of it changed. */
   announce(): void;
   state(): LinkState;
@@ -175,6 +178,16 @@ export function openLink(settings: LinkSettings): Link {
     await connection.publish(upTopic(deviceId, 'birth'), payload, { retain: true });
   }
 
+  /** Says what holds at this moment and is worth nothing later. */
+  function sayNow<K extends 'conditions' | 'progress'>(kind: K, body: MessageBody<K>, qos: 0 | 1): void {
+    if (!live) return;
+    const { connection, session } = live;
+    const payload = encodeMessage(kind, { id: settings.newId('msg'), session, body });
+    connection
+      .publish(upTopic(deviceId, kind), payload, { retain: false, qos })
+      .catch((error: unknown) => log.debug({ kind, reason: messageOf(error) }, 'a message was not sent'));
+  }
+
   const deathMessage = (session: number): string =>
     encodeMessage('death', { id: settings.newId('msg'), session, body: {} });
 
@@ -234,18 +247,9 @@ export function openLink(settings: LinkSettings): Link {
       pump();
     },
     flush: pump,
-    tell(conditions) {
-      if (!live) return;
-      const { connection, session } = live;
-      const payload = encodeMessage('conditions', {
-        id: settings.newId('msg'),
-        session,
-        body: conditions,
-      });
-      connection
-        .publish(upTopic(deviceId, 'conditions'), payload, { retain: false })
-        .catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'the conditions were not sent'));
-    },
+    tell: (conditions) => sayNow('conditions', conditions, 1),
+    // At most once [MQTT-4.3.1]: a heartbeat that comes late says the wrong thing, and the next is near.
+    tellProgress: (progress) => sayNow('progress', progress, 0),
     announce() {
       sayBirth().catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'the birth was not sent'));
     },

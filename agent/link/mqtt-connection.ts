@@ -3,8 +3,15 @@ import { connect, type ErrorWithReasonCode, type MqttClient } from 'mqtt';
 
 /** One MQTT 3.1.1 connection from its CONNACK to its end. It is never reused. */
 export interface MqttConnection {
-  /** Resolves on the broker's PUBACK; rejects when the connection ends first. */
-  publish(topic: string, payload: string, options: { readonly retain: boolean }): Promise<void>;
+  /**
+   * Resolves on the broker's PUBACK, with QoS 0 once it is written; rejects when the connection
+   * ends first. QoS 1 when absent.
+   */
+  publish(
+    topic: string,
+    payload: string,
+    options: { readonly retain: boolean; readonly qos?: 0 | 1 },
+  ): Promise<void>;
   /** Resolves when the connection is over, for whatever reason. */
   readonly closed: Promise<void>;
   /** DISCONNECT, so that the broker does not send the will. */
@@ -71,11 +78,11 @@ export async function openMqttConnection(settings: MqttConnectionSettings): Prom
   client.on('error', () => {});
   return {
     closed,
-    publish: (topic, payload, { retain }) =>
+    publish: (topic, payload, { retain, qos = 1 }) =>
       unlessClosed(
         closed,
         new Promise<void>((resolve, reject) => {
-          client.publish(topic, payload, { qos: 1, retain }, (error) => (error ? reject(error) : resolve()));
+          client.publish(topic, payload, { qos, retain }, (error) => (error ? reject(error) : resolve()));
         }),
       ),
     async end() {

@@ -1,11 +1,19 @@
 import { messageOf } from '@fleetlora/shared/errors';
-import type { JobResult, MeasureJob } from '@fleetlora/shared/protocol';
-import type { MeasureOutcome } from './measure-candidate.js';
+import {
+  isQualifyJob,
+  type Job,
+  type JobResult,
+  type MeasureJob,
+  type Qualification,
+  type QualifyJob,
+} from '@fleetlora/shared/protocol';
+import type { Verdict } from './explain-child.js';
+import type { MeasureOutcome } from './measure-task.js';
 
 /** Runs the coordinator's jobs, one at a time, each to exactly one result. */
 export interface JobRunner {
   /** Takes a job. One that is held or was lately finished is a duplicate and changes nothing. */
-  submit(job: MeasureJob): void;
+  submit(job: Job): void;
   cancel(jobId: string): void;
   /**
    * From now on a finished job that comes again is done again. For a new connection: what is sent
@@ -21,9 +29,13 @@ export interface JobRunner {
   stop(): Promise<void>;
 }
 
+type QualifyOutcome = { readonly outcome: 'qualified'; readonly qualification: Qualification } | Verdict;
+
 export interface JobRunnerDoors {
   /** Brings the job's files to this device and measures. */
   readonly measure: (job: MeasureJob, signal: AbortSignal) => Promise<MeasureOutcome>;
+  /** Finds out whether this device is steady. */
+  readonly qualify: (job: QualifyJob, signal: AbortSignal) => Promise<QualifyOutcome>;
   /** Makes a result safe; after it resolves the job counts as no longer held. */
   readonly deliver: (result: JobResult) => Promise<void>;
   readonly onError: (jobId: string, error: unknown) => void;
@@ -36,9 +48,9 @@ const MAX_REMEMBERED = 256;
 const MAX_REASON = 4000;
 
 export function createJobRunner(doors: JobRunnerDoors): JobRunner {
-  const waiting: MeasureJob[] = [];
+  const waiting: Job[] = [];
   const finished = new Set<string>();
-  let running: { job: MeasureJob; jobId: string; abort: AbortController; done: Promise<void> } | null = null;
+  let running: { job: Job; jobId: string; abort: AbortController; done: Promise<void> } | null = null;
   let stopped = false;
 
   async function finish(result: JobResult): Promise<void> {
@@ -58,10 +70,12 @@ export function createJobRunner(doors: JobRunnerDoors): JobRunner {
     if (finished.size > MAX_REMEMBERED && oldest !== undefined) finished.delete(oldest);
   }
 
-  async function runOne(job: MeasureJob, abort: AbortController): Promise<void> {
-    let outcome: MeasureOutcome;
+  async function runOne(job: Job, abort: AbortController): Promise<void> {
+    let outcome: MeasureOutcome | QualifyOutcome;
     try {
-      outcome = await doors.measure(job, abort.signal);
+      outcome = isQualifyJob(job)
+        ? await doors.qualify(job, abort.signal)
+        : await doors.measure(job, abort.signal);
     } catch (error) {
       // The candidate had no say yet: its files did not come, which may be otherwise next time.
       outcome = abort.signal.aborted
@@ -70,7 +84,7 @@ export function createJobRunner(doors: JobRunnerDoors): JobRunner {
     }
     if (stopped) return;
     await finish(
-      outcome.outcome === 'measured'
+      outcome.outcome === 'measured' || outcome.outcome === 'qualified'
         ? { jobId: job.jobId, ...outcome }
         : { jobId: job.jobId, outcome: outcome.outcome, reason: outcome.reason.slice(0, MAX_REASON) },
     );
@@ -117,7 +131,9 @@ export function createJobRunner(doors: JobRunnerDoors): JobRunner {
     forgetFinished: () => finished.clear(),
     heldJobIds,
     heldDigests: () =>
-      [...(running ? [running.job] : []), ...waiting].flatMap((job) => [job.baseDigest, job.adapterDigest]),
+      [...(running ? [running.job] : []), ...waiting].flatMap((job) =>
+        isQualifyJob(job) ? [] : [job.baseDigest, job.adapterDigest],
+      ),
     runningJobId: () => running?.jobId ?? null,
     async stop() {
       stopped = true;

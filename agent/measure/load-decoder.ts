@@ -1,7 +1,7 @@
-import { type Decoder, openDecoder } from '@fleetlora/shared/engine';
+import { type Decoder, openDecoder } from '@fleetlora/shared/engine/decoder';
 import type { Runtime } from '@fleetlora/shared/runtime';
 import { openModel } from '../model/index.js';
-import type { PassRequest } from './measure-candidate.js';
+import type { PassRequest } from './measure-task.js';
 
 /** Loads a candidate as a device that serves it would, from its headers on. */
 export async function loadDecoder(

@@ -20,7 +20,7 @@ export interface PreparedPackage {
 /** Builds and expands the package of a merged candidate in a process of its own. */
 export function prepareMerged(
   request: PreparationRequest,
-  run: { readonly entry: URL; readonly timeoutMs: number; readonly signal?: AbortSignal },
+  run: { readonly entry: URL; readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
 ): Promise<ChildOutcome<PreparedPackage>> {
   return runChild({ ...run, request, parse: parsePrepared });
 }

@@ -1,7 +1,7 @@
 import type { Decoder } from '@fleetlora/shared/engine';
 import type { MeasurePlan, MemoryPass } from '@fleetlora/shared/protocol';
+import { fillerIds } from './filler-ids.js';
 import type { ProcessMemory } from './process-memory.js';
-import { fillerIds } from './time-candidate.js';
 
 /** How this process looks at its own memory. */
 export interface MemoryGauge {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { CandidateModel } from '@fleetlora/shared/engine';
-import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
-import { openFileSource } from '@fleetlora/shared/node';
+import { type ModelShape, readModelShape } from '@fleetlora/shared/graph/model-shape';
+import { openFileSource } from '@fleetlora/shared/node/file-source';
 import { decodeGenome } from '@fleetlora/shared/space/genome';
-import { readTensorFile } from '@fleetlora/shared/weights';
+import { readTensorFile } from '@fleetlora/shared/weights/tensor-file';
 
 /** A model as a JSON value: files of one folder, and what to make of them. */
 export interface ModelFiles {

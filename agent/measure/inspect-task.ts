@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import { CodedError } from '@fleetlora/shared/errors';
+import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
+import { openFileSource } from '@fleetlora/shared/node';
+import { limits, mostResultSamples, resultSamples } from '@fleetlora/shared/protocol';
+import { decodeGenome, type Genome, shapeOf } from '@fleetlora/shared/space';
+import { type AdapterFacts, packageSize, readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
+import { checkGenomeFits, positionsOf } from './check-candidate.js';
+import type { MeasureTask } from './measure-task.js';
+
+export interface InspectedCandidate {
+  readonly text: string;
+  readonly genome: Genome;
+  /** What a release of it ships when it is not merged. */
+  readonly unmergedBytes: number;
+}
+
+export interface InspectedTask {
+  readonly candidates: readonly [InspectedCandidate, ...InspectedCandidate[]];
+  readonly vocab: number;
+  /** Capacity of the KV cache. */
+  readonly positions: number;
+}
+
+/**
+ * Reads the headers of both files and checks all candidates against them and each other.
+ * @throws NOT_FOUND, SAFETENSORS_* and others for files that cannot be read; GENOME_* and
+ *   BAD_REQUEST for candidates and plans that do not fit
+ */
+export async function inspectTask(task: MeasureTask): Promise<InspectedTask> {
+  const base = await openFileSource(join(task.folder, task.base));
+  try {
+    const adapter = await openFileSource(join(task.folder, task.adapter));
+    try {
+      const shape = readModelShape(await readTensorFile(base));
+      const facts = readAdapterFacts(await readTensorFile(adapter));
+      const candidates = [
+        inspect(task.genome, shape, facts),
+        ...(task.others ?? []).map((text) => inspect(text, shape, facts)),
+      ] as const;
+      checkBatch(candidates);
+      checkSamples(task);
+      return { candidates: [...candidates], vocab: shape.vocab, positions: positionsOf(task.plan, shape) };
+    } finally {
+      await adapter.close();
+    }
+  } finally {
+    await base.close();
+  }
+}
+
+function inspect(text: string, shape: ModelShape, facts: AdapterFacts): InspectedCandidate {
+  const genome = decodeGenome(text);
+  checkGenomeFits(genome, shape, facts);
+  return { text, genome, unmergedBytes: packageSize(genome, shape, facts) };
+}
+
+/** @throws BAD_REQUEST when candidates cannot share a session */
+function checkBatch([first, ...others]: readonly [InspectedCandidate, ...InspectedCandidate[]]): void {
+  if (others.length === 0) return;
+  if (others.length >= limits.batch)
+    throw new CodedError(
+      'BAD_REQUEST',
+      `a batch of ${others.length + 1} candidates was given, at most ${limits.batch} are compared`,
+    );
+  if (first.genome.form === 'merged')
+    throw new CodedError(
+      'BAD_REQUEST',
+      `a batch of merged candidates was given (${first.text}), wanted unmerged ones: merged ones share no session`,
+    );
+  const shape = shapeOf(first.genome);
+  for (const { text, genome } of others)
+    if (shapeOf(genome) !== shape)
+      throw new CodedError(
+        'BAD_REQUEST',
+        `${text} has another shape than ${first.text}, wanted candidates of a batch to differ in ranks above 0 alone`,
+      );
+}
+
+/** @throws BAD_REQUEST when the samples would not fit into the message of a result */
+function checkSamples({ plan, others = [] }: MeasureTask): void {
+  const candidates = 1 + others.length;
+  const samples = resultSamples(plan, candidates);
+  if (samples > mostResultSamples)
+    throw new CodedError(
+      'BAD_REQUEST',
+      `the result of ${candidates} candidates would hold ${samples} samples, at most ${mostResultSamples} fit into its message`,
+    );
+}
