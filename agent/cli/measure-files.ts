@@ -5,7 +5,8 @@ import { systemClock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
 import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
 import { openFileSource, sha256File } from '@fleetlora/shared/node';
-import type { MeasurePlan } from '@fleetlora/shared/protocol';
+import type { JobStep, MeasurePlan } from '@fleetlora/shared/protocol';
+import { createRandom } from '@fleetlora/shared/random';
 import {
   anchorGenome,
   bindSearchSpace,
@@ -17,30 +18,40 @@ import {
   type SearchSpaceFile,
 } from '@fleetlora/shared/space';
 import { type AdapterFacts, readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
-import { type MeasureOutcome, measureCandidate } from '../measure/index.js';
+import { type GateLimits, openMachine } from '../host/index.js';
+import { type MeasureOutcome, measureJob } from '../measure/index.js';
 import { placeBeside } from '../model/index.js';
+import { noServing } from './no-serving.js';
 
 export interface MeasureFiles {
   readonly base: string;
   readonly adapter: string;
   /** `max`, `middle`, `min`, or a canonical text. */
   readonly genome: string;
+  /** Further candidates of its shape, named alike, to compare with it in shared sessions. */
+  readonly against?: readonly string[] | undefined;
   readonly form?: string;
   readonly space?: string;
   readonly plan: MeasurePlan;
+  readonly limits: GateLimits;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  readonly onProgress?: (step: JobStep, done?: number, of?: number) => void;
 }
 
-/** A device that only measures has no completions to wait for. */
-const noServing = { startedRequests: () => 0, whenIdle: () => Promise.resolve() };
-
-/** Measures a candidate of two weight files anywhere on this machine. */
-export async function measureFiles(task: MeasureFiles): Promise<{ genome: string; outcome: MeasureOutcome }> {
+/**
+ * Measures a candidate of two weight files anywhere on this machine, or compares it with others.
+ * @returns canonical texts of all candidates, the first one first
+ */
+export async function measureFiles(
+  task: MeasureFiles,
+): Promise<{ genomes: [string, ...string[]]; outcome: MeasureOutcome }> {
   const base = resolve(task.base);
   const adapter = resolve(task.adapter);
   const { shape, facts } = await readHeaders(base, adapter);
-  const genome = await genomeOf(task, shape, facts);
+  const genome = await genomeOf(task.genome, task, shape, facts);
+  const others: string[] = [];
+  for (const name of task.against ?? []) others.push(await genomeOf(name, task, shape, facts));
   // Sessions map files of one folder: files of two are given names in a third.
   const work = await mkdtemp(join(tmpdir(), 'fleetlora-measure-'));
   try {
@@ -52,20 +63,28 @@ export async function measureFiles(task: MeasureFiles): Promise<{ genome: string
       await placeBeside(base, join(work, 'base'));
       await placeBeside(adapter, join(work, 'adapter'));
     }
-    const outcome = await measureCandidate(
+    const machine = await openMachine({ clock: systemClock, limits: task.limits });
+    const outcome = await measureJob(
       {
         ...files,
         baseDigest: await sha256File(base),
         adapterDigest: await sha256File(adapter),
         genome,
+        ...(others.length > 0 && { others }),
         plan: task.plan,
         scratch: join(work, 'scratch'),
         timeoutMs: task.timeoutMs,
         signal: task.signal,
       },
-      { clock: systemClock, activity: noServing },
+      {
+        clock: systemClock,
+        random: createRandom(systemClock.nowMs() >>> 0),
+        machine,
+        activity: noServing,
+        onProgress: task.onProgress,
+      },
     );
-    return { genome, outcome };
+    return { genomes: [genome, ...others], outcome };
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -89,11 +108,16 @@ async function readHeaders(
   return { shape: await header(base, readModelShape), facts: await header(adapter, readAdapterFacts) };
 }
 
-async function genomeOf(task: MeasureFiles, shape: ModelShape, facts: AdapterFacts): Promise<string> {
+async function genomeOf(
+  name: string,
+  task: MeasureFiles,
+  shape: ModelShape,
+  facts: AdapterFacts,
+): Promise<string> {
   const form = (['unmerged', 'merged'] as const).find((known) => known === (task.form ?? 'unmerged'));
   if (!form) throw new CodedError('BAD_USAGE', `--form ${task.form} is unknown, wanted unmerged or merged`);
-  const anchor = (['max', 'middle', 'min'] as const).find((known) => known === task.genome);
-  if (!anchor) return encodeGenome(decodeGenome(task.genome));
+  const anchor = (['max', 'middle', 'min'] as const).find((known) => known === name);
+  if (!anchor) return encodeGenome(decodeGenome(name));
   const file = await spaceOf(task.space, facts);
   const space = bindSearchSpace(file, { layerCount: shape.layers, ffnWidth: shape.ffnWidth });
   return encodeGenome(anchorGenome(space, anchor, form satisfies Form));

@@ -15,6 +15,8 @@ export interface Printer {
   out(text: string): void;
   err(text: string): void;
   readonly bold: (text: string) => string;
+  /** Someone watches stderr: lines may be rewritten. */
+  readonly isTerminal: boolean;
 }
 
 export function createPrinter(stdout: Stream, stderr: Stream): Printer {
@@ -33,6 +35,7 @@ export function createPrinter(stdout: Stream, stderr: Stream): Printer {
       stderr.write(text);
     },
     bold: colors.bold,
+    isTerminal: stderr.isTTY === true,
   };
 }
 
@@ -40,4 +43,20 @@ export function createPrinter(stdout: Stream, stderr: Stream): Printer {
 export function pairs(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}   ${value}`).join('\n');
+}
+
+/** Rows of equal length in columns, the first one at least `firstWidth` wide. */
+export function columns(rows: readonly (readonly string[])[], firstWidth = 0): string {
+  const widths = rows.reduce<number[]>(
+    (most, row) => row.map((cell, index) => Math.max(most[index] ?? 0, cell.length)),
+    [firstWidth],
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

@@ -3,6 +3,8 @@ import { agentVersion } from '../config.js';
 import type { CommandContext } from './command-context.js';
 import { addEnroll } from './commands/enroll.js';
 import { addMeasure } from './commands/measure.js';
+import { addQualify } from './commands/qualify.js';
+import { addReport } from './commands/report.js';
 import { addRun } from './commands/run.js';
 import { addStatus } from './commands/status.js';
 
@@ -37,11 +39,14 @@ On a new device:
   curl 127.0.0.1:7412/v1/completions -H 'content-type: application/json' -d '{"prompt": "Once"}'
 
 Without any coordinator:
+  fleetlora-agent report                                  one file about this machine, to show to anyone
   fleetlora-agent measure --base base.safetensors --adapter adapter.safetensors --genome min
 
-The data folder is --data, else FLEETLORA_AGENT_DATA, else ~/.fleetlora/agent (mode 0700).
+The data folder is --data, else FLEETLORA_AGENT_DATA, else ~/.fleetlora/agent (mode 0700). Waits before a
+measurement are --cool-wait and --quiet-wait, else FLEETLORA_AGENT_COOL_WAIT_SECONDS and
+FLEETLORA_AGENT_QUIET_WAIT_SECONDS.
 Exit codes: 0 done, 1 failed, 2 used wrongly. NO_COLOR turns colours off; --json prints data for programs.`,
     );
-  for (const add of [addEnroll, addRun, addStatus, addMeasure]) add(program, context);
+  for (const add of [addEnroll, addRun, addStatus, addMeasure, addQualify, addReport]) add(program, context);
   return program;
 }

@@ -5,15 +5,17 @@ import { startAgent } from '../../agent.js';
 import {
   dataFolderOf,
   defaultServePort,
+  gateWaitsOf,
   type LogLevel,
   logLevels,
   parsePort,
   parseSize,
 } from '../../config.js';
 import type { CommandContext } from '../command-context.js';
+import { addGateOptions, type GateOptions } from '../gate-options.js';
 import { parseCount } from '../parse-count.js';
 
-interface RunOptions {
+interface RunOptions extends GateOptions {
   readonly data?: string;
   readonly servePort: string;
   readonly threads: string;
@@ -23,7 +25,7 @@ interface RunOptions {
 }
 
 export function addRun(program: Command, { printer, env, signal }: CommandContext): void {
-  program
+  const command = program
     .command('run')
     .summary('run the agent until it is stopped')
     .description(
@@ -40,7 +42,8 @@ export function addRun(program: Command, { printer, env, signal }: CommandContex
     .option(
       '--content-limit <size>',
       'most bytes of downloads to keep, such as 2GB; what is in use stays even above it',
-    )
+    );
+  addGateOptions(command)
     .option('--log <level>', `how much to log to stderr: ${logLevels.join(', ')}`, 'info')
     .option('--json', 'print where it serves as JSON, once it does')
     .addHelpText(
@@ -63,6 +66,7 @@ acknowledged them, downloads are taken up where they broke off, and the release 
         serveThreads: parseCount(options.threads, '--threads', 256),
         contentLimitBytes:
           options.contentLimit === undefined ? null : parseSize(options.contentLimit, '--content-limit'),
+        ...gateWaitsOf(options, env),
         logLevel,
       };
       const agent = await startAgent(config, createLog(logLevel));

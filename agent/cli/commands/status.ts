@@ -13,8 +13,10 @@ import { type DataFolder, describeDataFolder, folderHolder, readJsonFile } from 
 import { readDeviceRecord } from '../../identity/index.js';
 import { openInstallStore } from '../../install/index.js';
 import { readPolicyFile } from '../../policy/index.js';
+import { readKeptQualification } from '../../qualify/index.js';
 import type { CommandContext } from '../command-context.js';
 import { pairs } from '../printer.js';
+import { formatVerdict } from '../render-figures.js';
 
 interface Status {
   readonly dataFolder: string;
@@ -33,6 +35,12 @@ interface Status {
   readonly waitingForSpace: string | null;
   /** What the running agent senses, and whether it may measure. */
   readonly conditions: Conditions | null;
+  /** Whether this device was steady when it was last asked; null when it was not asked. */
+  readonly qualification: {
+    readonly accepted: boolean;
+    readonly spreadPercent: number;
+    readonly keptAtMs: number;
+  } | null;
   /** In force while it runs, and again when it starts. */
   readonly policies: readonly PolicySet[];
 }
@@ -63,6 +71,7 @@ async function readStatus(folder: DataFolder): Promise<Status> {
   const pid = await folderHolder(folder.lock);
   const serveUrl = pid === null ? null : await readServeUrl(folder);
   const live = serveUrl === null ? null : await askHealth(serveUrl);
+  const kept = await readKeptQualification(folder.qualificationFile);
   const outbox = await readdir(folder.outbox).catch(() => []);
   return {
     dataFolder: folder.root,
@@ -83,6 +92,11 @@ async function readStatus(folder: DataFolder): Promise<Status> {
     installingReleaseId: desired?.releaseId ?? null,
     waitingForSpace: typeof live?.waitingForSpace === 'string' ? live.waitingForSpace : null,
     conditions: parseConditions(live?.conditions),
+    qualification: kept && {
+      accepted: kept.qualification.accepted,
+      spreadPercent: kept.qualification.spreadPercent,
+      keptAtMs: kept.keptAtMs,
+    },
     policies: (await readPolicyFile(folder.policyFile)).policies,
   };
 }
@@ -111,7 +125,7 @@ function parseConditions(value: unknown): Conditions | null {
 }
 
 function render(status: Status): string {
-  const { conditions, policies } = status;
+  const { conditions, policies, qualification } = status;
   const { installed } = status;
   const running = status.pid === null ? 'not running' : `running, process id ${status.pid}`;
   const line = status.connected === null ? '' : status.connected ? ', connected' : ', not connected';
@@ -127,6 +141,12 @@ function render(status: Status): string {
     ],
     ['installing', status.installingReleaseId ?? '-'],
     ['job', status.runningJobId ?? '-'],
+    [
+      'steadiness',
+      qualification === null
+        ? 'not known; `fleetlora-agent qualify` finds out'
+        : `${formatVerdict(qualification)} between runs (${new Date(qualification.keptAtMs).toISOString().slice(0, 10)})`,
+    ],
     ['may measure', conditions === null ? '-' : sayMayMeasure(conditions)],
     ['senses', conditions === null ? '-' : describeReadings(conditions)],
     ...policies.map(
