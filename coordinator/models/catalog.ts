@@ -23,7 +23,7 @@ import { checkSpace, defaultSpace } from './adapter-space.js';
 import { checkDatasetImport } from './check-dataset-import.js';
 import type { CatalogRepository, CheckScorer, NewId } from './ports.js';
 import { readRowsFile, streamRowsFile } from './read-rows.js';
-import { createModelWorkshop } from './run-model-work.js';
+import { createModelWorkshop, type WorkshopHost } from './run-model-work.js';
 import { splitFor } from './split-for.js';
 import { withTensorFile } from './stored-files.js';
 
@@ -63,17 +63,19 @@ export interface Catalog {
  * @param options.repository records; a record is inserted only after its files are stored, so a
  *   crash leaves at worst a file nobody names
  */
-export function createCatalog(options: {
-  readonly store: FileContentStore;
-  /** Where files lie while they are made; emptied at every start. */
-  readonly incomingFolder: string;
-  readonly repository: CatalogRepository;
-  readonly checkScorer: CheckScorer;
-  readonly clock: Clock;
-  readonly newId: NewId;
-}): Catalog {
+export function createCatalog(
+  options: WorkshopHost & {
+    readonly store: FileContentStore;
+    /** Where files lie while they are made; emptied at every start. */
+    readonly incomingFolder: string;
+    readonly repository: CatalogRepository;
+    readonly checkScorer: CheckScorer;
+    readonly clock: Clock;
+    readonly newId: NewId;
+  },
+): Catalog {
   const { store, incomingFolder, repository, checkScorer, clock, newId } = options;
-  const workshop = createModelWorkshop(store.folder);
+  const workshop = createModelWorkshop(store.folder, options);
 
   const findBase = async (idOrName: string): Promise<Base> =>
     required(await repository.findBase(idOrName), 'base', idOrName);

@@ -12,7 +12,7 @@ import type {
 import type { Catalog } from './catalog.js';
 import type { PackageFacts } from './model-work.js';
 import type { NewId, ReleaseRepository, ReleaseSigner, TrialLookup } from './ports.js';
-import { createModelWorkshop } from './run-model-work.js';
+import { createModelWorkshop, type WorkshopHost } from './run-model-work.js';
 import { withTensorFile } from './stored-files.js';
 
 /** Golden prompts taken from the search's data set when the request brings none. */
@@ -35,17 +35,19 @@ export interface Releases {
 }
 
 /** Invariant: one release is made at a time, so the number it takes is still free at its insert. */
-export function createReleases(options: {
-  readonly catalog: Pick<Catalog, 'findAdapter' | 'findBase' | 'findDataset' | 'splitFor' | 'readRows'>;
-  readonly store: FileContentStore;
-  readonly repository: ReleaseRepository;
-  readonly trials: TrialLookup;
-  readonly signer: ReleaseSigner;
-  readonly clock: Clock;
-  readonly newId: NewId;
-}): Releases {
+export function createReleases(
+  options: WorkshopHost & {
+    readonly catalog: Pick<Catalog, 'findAdapter' | 'findBase' | 'findDataset' | 'splitFor' | 'readRows'>;
+    readonly store: FileContentStore;
+    readonly repository: ReleaseRepository;
+    readonly trials: TrialLookup;
+    readonly signer: ReleaseSigner;
+    readonly clock: Clock;
+    readonly newId: NewId;
+  },
+): Releases {
   const { catalog, store, repository, trials, signer, clock, newId } = options;
-  const workshop = createModelWorkshop(store.folder);
+  const workshop = createModelWorkshop(store.folder, options);
   let tail: Promise<unknown> = Promise.resolve();
 
   const goldenCandidates = async (request: ReleaseCreate, search: Search): Promise<string[]> => {

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { CodedError, type ErrorCode, errorTable } from '@fleetlora/shared/errors';
 import { createStopFlag, raise } from '@fleetlora/shared/node';
+import type { HostWorking } from '../host/index.js';
 import type { ModelWork, ModelWorkAnswer, ModelWorkResults } from './model-work.js';
 
 export interface ModelWorkshop {
@@ -14,10 +15,25 @@ export interface ModelWorkshop {
 const STOP_PATIENCE_MS = 20_000;
 
 /**
+ * How long work waits for a measurement on this machine: mostly a person waits for its answer, over
+ * HTTP, whose clients give up after five minutes. A device whose measurement it then disturbs sees
+ * that and takes it again.
+ */
+const TURN_AT_MOST_MS = 120_000;
+
+export interface WorkshopHost {
+  /** The machine, which devices that measure may share. */
+  readonly host: Pick<HostWorking, 'during'>;
+  /** Fires when the coordinator stops: what waits for its turn is refused. */
+  readonly stopping?: AbortSignal | undefined;
+}
+
+/**
  * Runs model work in worker threads over one content folder.
  * Invariant: at most one thread runs, because each may hold a whole model in memory.
  */
-export function createModelWorkshop(folder: string): ModelWorkshop {
+export function createModelWorkshop(folder: string, { host, stopping }: WorkshopHost): ModelWorkshop {
+  const atMost = { atMostMs: TURN_AT_MOST_MS, ...(stopping && { signal: stopping }) };
   let tail: Promise<unknown> = Promise.resolve();
   const stop = createStopFlag();
   let running: { readonly worker: Worker; readonly ended: Promise<void>; readonly native: boolean } | null =
@@ -50,8 +66,14 @@ export function createModelWorkshop(folder: string): ModelWorkshop {
 
   return {
     run<W extends ModelWork>(work: W): Promise<ModelWorkResults[W['kind']]> {
-      const answer = tail.then(() => start(work));
-      tail = answer.catch(() => undefined);
+      const perform = (): Promise<ModelWorkAnswer> => {
+        const answer = tail.then(() => start(work));
+        tail = answer.catch(() => undefined);
+        return answer;
+      };
+      // An import of data reads and writes; all else computes over whole models. It has its turn
+      // before it queues here, so that nothing in the queue waits for a measurement.
+      const answer = work.kind === 'importDataset' ? perform() : host.during('model', perform, atMost);
       return answer.then((value) => {
         if (!value.ok) throw new CodedError(toErrorCode(value.code), value.message);
         return value.result as ModelWorkResults[W['kind']];

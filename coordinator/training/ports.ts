@@ -1,7 +1,7 @@
 import type { Training, TrainingStart } from '@fleetlora/shared/protocol';
 
-/** A training run as it is stored: what is shown of it, and the space it trains. */
-export interface TrainingRecord extends Training {
+/** A training run as it is stored: what is shown of it but for the moment's, and the space it trains. */
+export interface TrainingRecord extends Omit<Training, 'waitReason'> {
   readonly space: TrainingStart['space'];
 }
 

@@ -53,7 +53,9 @@ export interface TrainingHooks {
   readonly onProgress: (progress: TrainingProgress) => void;
   /** Called every `checkpointEverySteps` and when the run ends early; training waits for it. */
   readonly onCheckpoint: (checkpoint: Checkpoint) => Promise<void>;
-  /** Asked before every step; true ends the run early. */
+  /** Awaited before every step; this time counts for no speed and no time left. */
+  readonly beforeStep?: () => Promise<void>;
+  /** Asked before every step, then; true ends the run early. */
   readonly shouldStop: () => boolean;
 }
 
@@ -109,11 +111,18 @@ export async function trainSuperAdapter(
       subnetState: subnetRandom.state(),
       pendingRows: order.remaining(),
     });
-  const startedMs = clock.monotonicMs();
+  /** Moved on by every pause. */
+  let startedMs = clock.monotonicMs();
   let tokens = 0;
   let step = firstStep;
   try {
-    while (step < options.steps && !hooks.shouldStop()) {
+    while (step < options.steps) {
+      if (hooks.beforeStep) {
+        const pausedMs = clock.monotonicMs();
+        await hooks.beforeStep();
+        startedMs += clock.monotonicMs() - pausedMs;
+      }
+      if (hooks.shouldStop()) break;
       const batch = order.next(options.batchRows).map((row) => rows[row] as TokenRow);
       const subnets = sampleSubnets(space, options, step, subnetRandom);
       const outcome = await trainer.accumulate(parameters, batch, subnets);

@@ -1,7 +1,5 @@
-import { type ChildProcess, fork } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError, findOutageIn, messageOf } from '@fleetlora/shared/errors';
 import { createPatience, makeFolder, type Patience } from '@fleetlora/shared/node';
@@ -14,9 +12,10 @@ import type {
   TrainingStart,
 } from '@fleetlora/shared/protocol';
 import { bindSearchSpace, parseSearchSpace, type SearchSpaceFile } from '@fleetlora/shared/space';
-import type { FromTrainingChild, ToTrainingChild } from './messages.js';
+import type { HostWorking } from '../host/index.js';
 import type { TrainingRecord, TrainingRepository } from './ports.js';
 import { defaultTrainingOptions } from './training-options.js';
+import { type ProcessEnd, startTrainingProcess, type TrainingProcess } from './training-process.js';
 
 /** What a trainer needs of the catalog. */
 export interface TrainingCatalog {
@@ -55,6 +54,8 @@ export interface TrainerOptions {
   readonly trainingFolder: string;
   readonly clock: Clock;
   readonly newId: (prefix: string) => string;
+  /** The machine, which devices that measure may share. */
+  readonly host: Pick<HostWorking, 'takeTurn'>;
   /** Told of what could not be stored; the run goes on or is taken up at the next start. */
   readonly onError: (trainingId: string, error: unknown) => void;
   /** Told why a run waits for space on the disk, and null once it goes on. */
@@ -62,10 +63,8 @@ export interface TrainerOptions {
 }
 
 interface LiveTraining {
-  readonly record: TrainingRecord;
-  readonly child: ChildProcess;
-  /** No steps are left to stop: its process has said how it ended, or is gone. */
-  readonly ended: boolean;
+  record: TrainingRecord;
+  readonly process: TrainingProcess;
 }
 
 /**
@@ -105,6 +104,12 @@ export function createTrainer(options: TrainerOptions): Trainer {
     return live.get(stored.id)?.record ?? stored;
   };
 
+  /** The public part of a record, as things stand. */
+  const show = ({ space: _, ...training }: TrainingRecord): Training => ({
+    ...training,
+    waitReason: live.get(training.id)?.process.waitReason ?? null,
+  });
+
   const end = async (record: TrainingRecord, changes: Partial<TrainingRecord>): Promise<void> => {
     live.delete(record.id);
     await repository.updateTraining({ ...record, etaSeconds: null, ...changes });
@@ -128,66 +133,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
     // Closed meanwhile: nobody would end the process, and the run is for `resume`.
     if (closing) return;
     const resultPath = join(folder, 'adapter.safetensors');
-    const child = fork(fileURLToPath(new URL('./training-child.js', import.meta.url)), {
-      serialization: 'advanced',
-    });
-    live.set(record.id, { record, child, ended: false });
-    let ended = false;
-    const settle = (work: (current: TrainingRecord) => Promise<void>): void => {
-      ended = true;
-      const current = live.get(record.id)?.record ?? record;
-      live.set(record.id, { record: current, child, ended });
-      work(current)
-        .catch((error: unknown) => {
-          // A run that waited for a disk or a database when the coordinator stopped is for `resume`.
-          if (closing) return;
-          if (findOutageIn(error)) throw error;
-          return end(record, { state: 'failed', error: messageOf(error) });
-        })
-        .catch((error: unknown) => options.onError(record.id, error));
-    };
-    child.on('message', (message: FromTrainingChild) => {
-      if (message.kind === 'progress') {
-        const current = live.get(record.id)?.record ?? record;
-        const { step, loss, tokensPerSecond, etaSeconds } = message.progress;
-        const next = { ...current, step, loss, tokensPerSecond, etaSeconds };
-        live.set(record.id, { record: next, child, ended });
-        if (step % record.options.checkpointEverySteps === 0)
-          repository.updateTraining(next).catch((error: unknown) => options.onError(record.id, error));
-      } else if (message.kind === 'waiting') options.onWait?.(record.id, message.reason);
-      else if (message.kind === 'goesOn') options.onWait?.(record.id, null);
-      else if (message.kind === 'finished') settle((last) => finish(last, resultPath));
-      else if (message.kind === 'stopped') settle((last) => end(last, { state: 'stopped' }));
-      else settle((last) => end(last, { state: 'failed', error: `${message.code}: ${message.message}` }));
-    });
-    // A message to a process that is gone: its end, which tells more, comes by itself. Unheard, it
-    // would take the coordinator down.
-    child.on('error', (error) => {
-      if (child.pid !== undefined) options.onError(record.id, error);
-      else
-        settle((last) =>
-          end(last, { state: 'failed', error: `no process could be started: ${error.message}` }),
-        );
-    });
-    child.once('exit', (code, signal) => {
-      if (ended || closing) return;
-      const current = live.get(record.id)?.record ?? record;
-      // Killed, by the kernel for memory or by a person: its checkpoint tells where to go on. A
-      // long run may meet that many times; only deaths on the spot are counted.
-      const inVain = current.step > record.step ? 0 : restarts;
-      if (signal !== null && inVain < MAX_RESTARTS) {
-        settle((last) => launch(last, inVain + 1));
-        return;
-      }
-      const how =
-        signal === null
-          ? `ended with code ${code}`
-          : `was killed by ${signal} ${inVain + 1} times at step ${current.step}`;
-      settle((last) =>
-        end(last, { state: 'failed', error: `training process ${how}; its last checkpoint stays` }),
-      );
-    });
-    const start: ToTrainingChild = {
+    const start = {
       kind: 'start',
       contentFolder: options.contentFolder,
       baseDigest: base.digest,
@@ -197,8 +143,44 @@ export function createTrainer(options: TrainerOptions): Trainer {
       options: record.options,
       checkpointPath: join(folder, 'checkpoint.safetensors'),
       resultPath,
-    };
-    child.send(start);
+    } as const;
+    const running = startTrainingProcess(options.host, start, {
+      onProgress({ step, loss, tokensPerSecond, etaSeconds }) {
+        own.record = { ...own.record, step, loss, tokensPerSecond, etaSeconds };
+        if (step % record.options.checkpointEverySteps === 0)
+          repository.updateTraining(own.record).catch((error: unknown) => options.onError(record.id, error));
+      },
+      onWaitForSpace: (reason) => options.onWait?.(record.id, reason),
+      onEnd(how) {
+        if (how.kind === 'gone' && closing) return;
+        takeEnd(own.record, how)
+          .catch((error: unknown) => {
+            // A run that waited for a disk or a database when the coordinator stopped is for `resume`.
+            if (closing) return;
+            if (findOutageIn(error)) throw error;
+            return end(record, { state: 'failed', error: messageOf(error) });
+          })
+          .catch((error: unknown) => options.onError(record.id, error));
+      },
+      onError: (error) => options.onError(record.id, error),
+    });
+    const own: LiveTraining = { record, process: running };
+    live.set(record.id, own);
+
+    async function takeEnd(last: TrainingRecord, how: ProcessEnd): Promise<void> {
+      if (how.kind === 'finished') return finish(last, resultPath);
+      if (how.kind === 'stopped') return end(last, { state: 'stopped' });
+      if (how.kind === 'failed') return end(last, { state: 'failed', error: how.reason });
+      // Killed, by the kernel for memory or by a person: its checkpoint tells where to go on. A
+      // long run may meet that many times; only deaths on the spot are counted.
+      const inVain = last.step > record.step ? 0 : restarts;
+      if (how.signal !== null && inVain < MAX_RESTARTS) return launch(last, inVain + 1);
+      const why =
+        how.signal === null
+          ? `ended with code ${how.code}`
+          : `was killed by ${how.signal} ${inVain + 1} times at step ${last.step}`;
+      return end(last, { state: 'failed', error: `training process ${why}; its last checkpoint stays` });
+    }
   };
 
   return {
@@ -234,25 +216,24 @@ export function createTrainer(options: TrainerOptions): Trainer {
         throw error;
       });
       await launch(record);
-      return toTraining(record);
+      return show(record);
     },
     async list() {
       const records = await repository.listTrainings();
-      return records.map((stored) => toTraining(live.get(stored.id)?.record ?? stored));
+      return records.map((stored) => show(live.get(stored.id)?.record ?? stored));
     },
-    show: async (idOrName) => toTraining(await find(idOrName)),
+    show: async (idOrName) => show(await find(idOrName)),
     async stop(idOrName) {
       const record = await find(idOrName);
       const running = live.get(record.id);
       if (!running)
         throw new CodedError('STATE_CONFLICT', `training "${record.name}" is ${record.state}, not running`);
-      if (running.ended || !running.child.connected)
+      if (!running.process.stop())
         throw new CodedError(
           'STATE_CONFLICT',
           `training "${record.name}" has no process at step ${record.step} of ${record.options.steps}: its adapter is being stored, or it is being started again`,
         );
-      running.child.send({ kind: 'stop' } satisfies ToTrainingChild);
-      return toTraining(record);
+      return show(record);
     },
     async resume() {
       for (const record of await repository.listTrainings()) {
@@ -262,19 +243,8 @@ export function createTrainer(options: TrainerOptions): Trainer {
     async close() {
       closing = true;
       for (const patience of patiences) patience.close();
-      await Promise.all(
-        [...live.values()].map(({ child }) => {
-          const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-          child.kill('SIGTERM');
-          return child.exitCode === null && child.signalCode === null ? gone : undefined;
-        }),
-      );
+      await Promise.all([...live.values()].map(({ process }) => process.kill()));
       live.clear();
     },
   };
-}
-
-/** The public part of a record. */
-function toTraining({ space: _space, ...training }: TrainingRecord): Training {
-  return training;
 }

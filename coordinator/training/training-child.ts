@@ -21,6 +21,7 @@ import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoin
 import { encodeAdapter } from './encode-adapter.js';
 import { createLoraParameters } from './lora-parameters.js';
 import type { FromTrainingChild, ToTrainingChild } from './messages.js';
+import { createStepGate } from './step-gate.js';
 import { adaptedModules, trainSuperAdapter } from './train-super-adapter.js';
 
 /** Training gives way to the coordinator and to measurements on the same host. */
@@ -31,19 +32,33 @@ const tell = (message: FromTrainingChild): void => {
   if (process.connected) process.send?.(message);
 };
 
-/** The run stays in memory while the disk has no room for its checkpoint. */
+const gate = createStepGate(systemClock, () => tell({ kind: 'paused' }));
+/** The run stays in memory while the disk has no room for its checkpoint; its turn is over then. */
 const patience = createPatience({
-  onWait: ({ message }) => tell({ kind: 'waiting', reason: message }),
+  onWait({ message }) {
+    gate.pause('next');
+    tell({ kind: 'waiting', reason: message });
+  },
   onGoOn: () => tell({ kind: 'goesOn' }),
 });
 
+let isStarted = false;
+
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message: ToTrainingChild) => {
+  if (message.kind === 'pause') return gate.pause('afterSlice');
+  if (message.kind === 'goOn') return gate.goOn();
   if (message.kind === 'stop') {
     stopAsked = true;
     patience.close();
+    gate.open();
+    if (isStarted) return;
+    // Its first turn has not come: there is nothing to keep.
+    process.send?.({ kind: 'stopped' } satisfies FromTrainingChild, () => process.exit(0));
     return;
   }
+  if (stopAsked) return;
+  isStarted = true;
   setPriority(BACKGROUND_PRIORITY);
   train(message).then(
     () => process.exit(0),
@@ -88,6 +103,7 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
       onCheckpoint: async (checkpoint) => {
         await writeUnlessStopped(job.checkpointPath, encodeCheckpoint(checkpoint));
       },
+      beforeStep: () => gate.pass(),
       shouldStop: () => stopAsked,
     },
   );

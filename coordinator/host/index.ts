@@ -1,0 +1,2 @@
+export * from './host-lease.js';
+export type * from './ports.js';
