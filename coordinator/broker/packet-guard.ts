@@ -1,11 +1,12 @@
 import { Duplex, Transform, type TransformCallback } from 'node:stream';
+import { limits } from '@fleetlora/shared/protocol';
 
 /**
- * Bytes one MQTT packet may announce. The largest message is 64 KiB; twice that (plus its topic)
- * still reaches the message check, which counts and drops it and keeps the connection. More than
- * this ends the connection before a buffer grows.
+ * Bytes one MQTT packet may announce. Twice the largest message (plus its topic) still reaches the
+ * message check, which counts and drops it and keeps the connection. More than this ends the
+ * connection before a buffer grows.
  */
-export const packetCeilingBytes = 128 * 1024;
+export const packetCeilingBytes = 2 * limits.upMessageBytes;
 
 export class PacketTooLargeError extends Error {
   override readonly name = 'PacketTooLargeError';

@@ -1,12 +1,14 @@
 import { CodedError } from '@fleetlora/shared/errors';
-import { encodeMessage } from '@fleetlora/shared/protocol';
-import type { CampaignFleet, TrialJob } from '../campaign/ports.js';
+import { encodeMessage, qualificationFits } from '@fleetlora/shared/protocol';
+import type { CampaignFleet, DeviceSteadiness, TrialJob } from '../campaign/ports.js';
+import { isCurrent, refusalByAge } from './agent-age.js';
 import type { FleetContext } from './context.js';
 import { dispatch } from './dispatch.js';
 import { afterJobsEnded, endJob, jobEndOf } from './end-job.js';
 import { mayMeasure } from './may-measure.js';
 import type { StoredDevice, StoredJob } from './ports.js';
-import { refusalOf } from './postpone-jobs.js';
+import { postponeQueued, refusalOf } from './postpone-jobs.js';
+import { askDue, wantQualification } from './qualify-devices.js';
 import { tellDevice } from './tell-device.js';
 
 /** The fleet as campaigns see it: idle devices, and jobs that always end. */
@@ -21,6 +23,7 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
     deviceId: job.deviceId,
     bootId,
     end: jobEndOf(job),
+    endedAtMs: job.endedAtMs,
   });
 
   return {
@@ -32,11 +35,12 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
           : jobsOf(unfinished, queue.searchId, id).length < queue.ahead;
       return (await store.devices.list())
         .filter((device) => device.deviceClass === deviceClass && mayMeasure(device) && hasRoom(device))
-        .filter(({ id }) => context.postponements.of(id) === null)
+        .filter(({ id, quarantine }) => quarantine === null && context.postponements.of(id) === null)
         .map((device) => ({
           id: device.id,
           bootId: bootIdOf(device),
-          qualification: device.qualification,
+          qualification: steadinessOf(device),
+          takesBatches: isCurrent(device.facts),
         }));
     },
 
@@ -47,7 +51,11 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
       await store.transact(async ({ devices, jobs }) => {
         const device = await devices.find(deviceId);
         if (!device?.online) throw new CodedError('DEVICE_OFFLINE', `device ${deviceId} is offline`);
-        const refusal = refusalOf(device) ?? context.postponements.of(deviceId)?.reason;
+        const refusal =
+          refusalOf(device) ??
+          (device.quarantine && `it is in quarantine (${device.quarantine.reason})`) ??
+          refusalByAge(device.facts, body) ??
+          context.postponements.of(deviceId)?.reason;
         if (refusal !== undefined)
           throw new CodedError('STATE_CONFLICT', `device ${deviceId} may not measure: ${refusal}`);
         const held = jobsOf(await jobs.listUnfinished(deviceId), searchId, deviceId);
@@ -88,12 +96,21 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
       await afterJobsEnded(context, [canceled.job]);
     },
 
-    async jobsOfSearch(searchId) {
+    async jobsOfSearch(searchId, kind) {
       const bootIds = new Map<string, string>();
-      const jobs = await store.jobs.listOfSearch(searchId);
+      const jobs = await store.jobs.listOfSearch(searchId, kind);
       for (const { deviceId } of jobs)
         if (!bootIds.has(deviceId)) bootIds.set(deviceId, bootIdOf(await store.devices.find(deviceId)));
       return jobs.map((job) => toTrialJob(job, bootIds.get(job.deviceId) ?? ''));
+    },
+
+    async describeDevices(ids) {
+      const devices = await Promise.all(ids.map((id) => store.devices.find(id)));
+      return devices.flatMap((device) => {
+        if (device === null) return [];
+        const { id, name, quarantine } = device;
+        return [{ id, name, qualification: steadinessOf(device), quarantine }];
+      });
     },
 
     onJobEnded: (listener) =>
@@ -106,15 +123,29 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
       }),
 
     async quarantine(deviceId, reason) {
-      await store.transact(async ({ devices }) => {
-        const device = await devices.find(deviceId);
-        if (device?.quarantine === null)
-          await devices.update(deviceId, { quarantine: { reason, sinceMs: clock.nowMs() } });
+      const put = await store.transact(async (repositories) => {
+        const device = await repositories.devices.find(deviceId);
+        if (device === null || device.quarantine !== null) return null;
+        const quarantine = { reason, sinceMs: clock.nowMs() };
+        await repositories.devices.update(deviceId, { quarantine });
+        const why = `its device is in quarantine (${reason})`;
+        const ended = await postponeQueued(repositories, deviceId, why, clock.nowMs(), 'candidates');
+        return { ended, device: { ...device, quarantine } };
       });
+      if (put === null) return;
+      context.log.warn({ deviceId, reason }, 'device in quarantine');
+      wantQualification(context, put.device);
+      await askDue(context);
+      await afterJobsEnded(context, put.ended);
     },
 
     onDevicesChanged: (listener) => context.devicesChanged.add(listener),
   };
+}
+
+/** What its qualification found; null when that was before an agent, runtime or processor that it has now. */
+function steadinessOf({ qualification, facts }: StoredDevice): DeviceSteadiness | null {
+  return qualification !== null && qualificationFits(qualification, facts) ? qualification : null;
 }
 
 const jobsOf = (jobs: readonly StoredJob[], searchId: string, deviceId: string): StoredJob[] =>

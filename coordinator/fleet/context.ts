@@ -1,8 +1,12 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import type { RolloutReport } from '@fleetlora/shared/protocol';
+import type { HostMeasuring } from '../host/index.js';
+import type { JobProgress } from './job-progress.js';
 import type { Listeners } from './listeners.js';
 import type { Downlink, FleetStore, StoredJob } from './ports.js';
 import type { Postponements } from './postponements.js';
+import type { QualifyTime } from './qualify-devices.js';
+import type { QualifyWants } from './qualify-wants.js';
 
 export interface FleetLog {
   info(fields: object, message: string): void;
@@ -19,6 +23,8 @@ export interface FleetContext {
   readonly clock: Clock;
   readonly newId: (prefix: string) => string;
   readonly log: FleetLog;
+  /** The coordinator's own machine, which devices may share. */
+  readonly host: HostMeasuring;
   /** Called after the end of a job is committed. */
   readonly jobEnded: Listeners<StoredJob>;
   /** Called when a device may have become idle. */
@@ -31,6 +37,9 @@ export interface FleetContext {
   /** By device and the monotonic clock; not stored, since every birth says the conditions anew. */
   readonly conditionsToldAtMs: Map<string, number>;
   readonly postponements: Postponements;
+  readonly progress: JobProgress;
+  readonly qualify: QualifyTime;
+  readonly wants: QualifyWants;
   /**
    * When each search last got a machine, for `planDispatch`. Not stored: after a restart the order
    * of turns begins anew, which costs a search one turn at most.

@@ -5,6 +5,7 @@ import {
   type PolicySet,
   type ScopedPolicy,
 } from '@fleetlora/shared/protocol';
+import { downCeiling } from './agent-age.js';
 import type { FleetContext } from './context.js';
 import type { StoredDevice } from './ports.js';
 import { policiesOf } from './tell-policies.js';
@@ -77,9 +78,16 @@ function devicesIn({ kind, name }: PolicyScope, devices: readonly StoredDevice[]
 }
 
 /** Policies that do not fit into one message would be obeyed by nobody. @throws BAD_REQUEST naming the device */
-function requireTellable({ name }: StoredDevice, policies: readonly PolicySet[]): void {
+function requireTellable({ name, facts }: StoredDevice, policies: readonly PolicySet[]): void {
   try {
-    encodeMessage('policy', { id: 'x'.repeat(40), session: 0, body: { policies: [...policies] } });
+    const message = { id: 'x'.repeat(40), session: 0, body: { policies: [...policies] } };
+    const bytes = Buffer.byteLength(encodeMessage('policy', message));
+    const ceiling = downCeiling(facts);
+    if (bytes > ceiling)
+      throw new CodedError(
+        'MESSAGE_TOO_LARGE',
+        `policy message has ${bytes} bytes, at most ${ceiling} are read by its agent ${facts.agentVersion}`,
+      );
   } catch (cause) {
     if (!isCoded(cause, 'MESSAGE_TOO_LARGE')) throw cause;
     throw new CodedError(

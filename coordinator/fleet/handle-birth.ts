@@ -4,6 +4,7 @@ import { dispatch, sendJob } from './dispatch.js';
 import { afterJobsEnded, endJob } from './end-job.js';
 import type { StoredJob } from './ports.js';
 import { postponeQueued, refusalOf } from './postpone-jobs.js';
+import { askDue, wantQualification } from './qualify-devices.js';
 
 /**
  * Times a job is handed to a device. A job that was lost this often most likely takes its device
@@ -16,7 +17,7 @@ export const sendsAtMost = 3;
  * it: they are sent again, up to `sendsAtMost` times in all. A birth that repeats its session only
  * brings news (something was installed): on one connection nothing was lost, but a job may be on
  * its way. A device that may not measure is given nothing again: its jobs are postponed, and go to
- * others.
+ * others. One whose steadiness is not known, or in doubt, is asked for it.
  */
 export async function handleBirth(
   context: FleetContext,
@@ -26,7 +27,7 @@ export async function handleBirth(
   const { store, clock, log } = context;
   const held = new Set(body.heldJobIds);
   const refusal = refusalOf({ conditions: body.conditions ?? null });
-  const { again, ended } = await store.transact(async (repositories) => {
+  const { again, ended, device } = await store.transact(async (repositories) => {
     const { devices, jobs } = repositories;
     const before = await devices.find(deviceId);
     const isNewSession = before?.online !== true || before.session !== session;
@@ -56,14 +57,21 @@ export async function handleBirth(
         again.push(job);
       }
     }
-    return { again, ended };
+    return { again, ended, device: isNewSession ? await devices.find(deviceId) : null };
   });
   log.info({ deviceId, session, resent: again.length }, 'device online');
   context.conditionsToldAtMs.set(deviceId, clock.monotonicMs());
+  context.progress.heardOf(deviceId);
+  if (device !== null) wantQualification(context, device);
   // Before any job, so that the device knows by which rules to take it.
   await context.tellPolicies([deviceId]);
-  for (const job of again) await sendJob(context, job);
+  for (const job of again) {
+    // What was said of it went with the work; a job begun anew is spoken of anew.
+    context.progress.forget(job.id);
+    await sendJob(context, job);
+  }
   await afterJobsEnded(context, ended);
+  await askDue(context);
   await dispatch(context);
   context.born.notify(deviceId);
   context.devicesChanged.notify();

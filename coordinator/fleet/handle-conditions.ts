@@ -3,6 +3,7 @@ import type { FleetContext } from './context.js';
 import { dispatch } from './dispatch.js';
 import { afterJobsEnded } from './end-job.js';
 import { postponeQueued, refusalOf } from './postpone-jobs.js';
+import { askDue, wantQualification } from './qualify-devices.js';
 
 /**
  * A device told whether it may measure at present. When it may not, the jobs that wait for it go
@@ -21,7 +22,7 @@ export async function handleConditions(
     const refusal = refusalOf({ conditions: body });
     const ended =
       refusal === null ? [] : await postponeQueued(repositories, deviceId, refusal, clock.nowMs());
-    return { ended, refusal, changed: device.conditions?.mayMeasure !== body.mayMeasure };
+    return { device, ended, refusal, changed: device.conditions?.mayMeasure !== body.mayMeasure };
   });
   if (told === null) return;
   context.conditionsToldAtMs.set(deviceId, clock.monotonicMs());
@@ -31,6 +32,8 @@ export async function handleConditions(
       told.refusal ? 'device may not measure' : 'device may measure',
     );
   if (told.ended.length > 0) return afterJobsEnded(context, told.ended);
+  if (told.changed && told.refusal === null) wantQualification(context, told.device);
+  await askDue(context);
   await dispatch(context);
   context.devicesChanged.notify();
 }

@@ -1,3 +1,5 @@
+export { isCurrent } from './agent-age.js';
+export { findMismatch } from './check-result.js';
 export type { FleetLog } from './context.js';
 export type { DevicePolicies } from './device-policies.js';
 export { explainIdle } from './explain-idle.js';
@@ -6,5 +8,6 @@ export { sendsAtMost } from './handle-birth.js';
 export { hardTimeoutMs } from './job-deadlines.js';
 export { planDispatch, turnOf } from './plan-dispatch.js';
 export type * from './ports.js';
+export { type QualifyTime, qualifyingNeed, qualifyTimes } from './qualify-devices.js';
 export { atPresent } from './show-devices.js';
 export { policiesOf } from './tell-policies.js';

@@ -8,8 +8,9 @@ import type { StoredDevice, StoredJob } from './ports.js';
  * most one has a SENT job, because two measurements on one machine would slow each other. A SENT
  * job holds its machine even while its device is offline: the measurement may well be running.
  *
- * Searches that have jobs waiting for one machine take turns, however many each of them queued:
- * the one that was served least recently comes first, of its jobs the oldest.
+ * A qualification comes before all candidates: it says what their figures are worth. Searches that
+ * have jobs waiting for one machine take turns, however many each of them queued: the one that was
+ * served least recently comes first, of its jobs the oldest.
  *
  * @param unfinished every QUEUED and SENT job, oldest first
  * @param devices at least the devices of these jobs
@@ -23,7 +24,8 @@ export function planDispatch(
   const takenPlaces = new Set<string>();
   for (const job of unfinished) if (job.state === 'SENT') takenPlaces.add(placeOf(job, devices));
   const next = new Map<string, StoredJob>();
-  const servedAt = (job: StoredJob): number => lastServed.get(turnOf(job, devices)) ?? 0;
+  const servedAt = (job: StoredJob): number =>
+    job.kind === 'qualification' ? Number.NEGATIVE_INFINITY : (lastServed.get(turnOf(job, devices)) ?? 0);
   for (const job of unfinished) {
     const device = devices.get(job.deviceId);
     if (job.state !== 'QUEUED' || !device || !mayMeasure(device)) continue;

@@ -97,8 +97,10 @@ export interface JobRepository {
   find(id: string): Promise<StoredJob | null>;
   /** Jobs that are QUEUED or SENT, oldest first; of one device when given. */
   listUnfinished(deviceId?: string): Promise<StoredJob[]>;
-  /** Every job of the search, oldest first. */
-  listOfSearch(searchId: string): Promise<StoredJob[]>;
+  /** Every job of the search, or those of a kind, oldest first. */
+  listOfSearch(searchId: string, kind?: JobKind): Promise<StoredJob[]>;
+  /** Deletes the ended qualifications of a device but for the newest `kept`. */
+  deleteQualifications(deviceId: string, kept: number): Promise<void>;
   update(
     id: string,
     change: Partial<Pick<StoredJob, 'state' | 'sends' | 'sentAtMs' | 'endedAtMs' | 'result' | 'reason'>>,

@@ -5,6 +5,7 @@ import type { FleetRepositories, StoredDevice, StoredJob } from './ports.js';
 /**
  * Ends the jobs that wait for a device which may not measure, so that other devices get their
  * trials. A SENT job is left alone: its device knows best, and answers.
+ * @param which `candidates` leaves a waiting qualification
  * @returns the ended rows, for `afterJobsEnded`
  */
 export async function postponeQueued(
@@ -12,10 +13,11 @@ export async function postponeQueued(
   deviceId: string,
   reason: string,
   nowMs: number,
+  which: 'all' | 'candidates' = 'all',
 ): Promise<StoredJob[]> {
   const ended: StoredJob[] = [];
   for (const job of await repositories.jobs.listUnfinished(deviceId)) {
-    if (job.state !== 'QUEUED') continue;
+    if (job.state !== 'QUEUED' || (which === 'candidates' && job.kind === 'qualification')) continue;
     ended.push(await endJob(repositories, job, { state: 'POSTPONED', result: null, reason }, nowMs));
   }
   return ended;

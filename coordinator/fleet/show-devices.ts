@@ -4,7 +4,10 @@ import type { FleetContext } from './context.js';
 import { explainIdle } from './explain-idle.js';
 import type { StoredDevice, StoredJob } from './ports.js';
 
-type Sources = Pick<FleetContext, 'store' | 'clock' | 'postponements' | 'conditionsToldAtMs'>;
+type Sources = Pick<
+  FleetContext,
+  'store' | 'clock' | 'host' | 'postponements' | 'conditionsToldAtMs' | 'progress' | 'wants'
+>;
 
 /** All devices as people see them. */
 export async function listDevices(sources: Sources): Promise<Device[]> {
@@ -22,13 +25,15 @@ export async function showDevice(sources: Sources, idOrName: string): Promise<De
 }
 
 function toDevice(
-  { clock, postponements, conditionsToldAtMs }: Sources,
+  { clock, host, postponements, conditionsToldAtMs, progress, wants }: Sources,
   device: StoredDevice,
   unfinished: readonly StoredJob[],
   devices: readonly StoredDevice[],
 ): Device {
   const { session: _, ...shown } = device;
   const own = unfinished.filter(({ deviceId }) => deviceId === device.id);
+  const isHere = host.bootId !== '' && device.facts.bootId === host.bootId;
+  const running = own.find(({ state }) => state === 'SENT');
   const toldAtMs = device.online ? conditionsToldAtMs.get(device.id) : undefined;
   const passedMs = toldAtMs === undefined ? 0 : clock.monotonicMs() - toldAtMs;
   const conditions = device.conditions && atPresent(device.conditions, passedMs);
@@ -40,10 +45,18 @@ function toDevice(
       ...device.qualification,
       fits: qualificationFits(device.qualification, device.facts),
     },
-    progress: null,
-    runningJobId: own.find(({ state }) => state === 'SENT')?.id ?? null,
+    qualifyJobId: own.find(({ kind }) => kind === 'qualification')?.id ?? null,
+    qualifyFailure: wants.failureOf(device.id),
+    progress: running === undefined ? null : progress.of(running.id),
+    runningJobId: running?.id ?? null,
     queuedJobs: own.filter(({ state }) => state === 'QUEUED').length,
-    idleReason: explainIdle({ ...device, conditions }, unfinished, devices, postponements.of(device.id)),
+    idleReason: explainIdle(
+      { ...device, conditions },
+      unfinished,
+      devices,
+      postponements.of(device.id),
+      isHere ? host.workers() : [],
+    ),
   };
 }
 

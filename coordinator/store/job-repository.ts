@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray } from 'drizzle-orm';
+import { and, asc, desc, eq, inArray, isNotNull, isNull, or } from 'drizzle-orm';
 import { type JobRepository, type StoredJob, unfinishedJobStates } from '../fleet/ports.js';
 import type { Connection } from './database.js';
 import type { Tables } from './schemas/tables.js';
@@ -30,13 +30,32 @@ export function createJobRepository({ tables: { jobs }, reader, write }: Connect
         .orderBy(...oldestFirst);
       return rows.map(fromRow);
     },
-    async listOfSearch(searchId) {
+    async listOfSearch(searchId, kind) {
+      const ofKind = kind && or(eq(jobs.kind, kind), kind === 'trial' ? isNull(jobs.kind) : undefined);
       const rows = await reader
         .select()
         .from(jobs)
-        .where(eq(jobs.searchId, searchId))
+        .where(and(eq(jobs.searchId, searchId), ofKind))
         .orderBy(...oldestFirst);
       return rows.map(fromRow);
+    },
+    async deleteQualifications(deviceId, kept) {
+      const ended = and(
+        eq(jobs.deviceId, deviceId),
+        eq(jobs.kind, 'qualification'),
+        isNotNull(jobs.endedAtMs),
+      );
+      await write(async (tx) => {
+        const rows = await tx
+          .select({ id: jobs.id })
+          .from(jobs)
+          .where(ended)
+          .orderBy(desc(jobs.createdAtMs), desc(jobs.id))
+          .offset(kept)
+          .limit(1000);
+        const ids = rows.map(({ id }) => id);
+        if (ids.length > 0) await tx.delete(jobs).where(inArray(jobs.id, ids));
+      });
     },
     async update(id, change) {
       await write((tx) => tx.update(jobs).set(change).where(eq(jobs.id, id)));

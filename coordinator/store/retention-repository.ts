@@ -1,15 +1,9 @@
-import {
-  defaultRetention,
-  isQualifyJob,
-  type JobResult,
-  type Measurement,
-  parseAs,
-  Retention,
-} from '@fleetlora/shared/protocol';
-import { and, asc, desc, eq, inArray, isNotNull, lt, sql } from 'drizzle-orm';
+import { defaultRetention, isQualifyJob, parseAs, Retention } from '@fleetlora/shared/protocol';
+import { and, asc, desc, eq, gt, inArray, isNotNull, lt, sql } from 'drizzle-orm';
 import { unfinishedJobStates } from '../fleet/ports.js';
 import type { NamedContent, RetentionRepository, SearchWeight } from '../retention/ports.js';
 import type { Connection } from './database.js';
+import { resultSampleBytes, sampleBytes, withoutResultSamples, withoutSamples } from './raw-samples.js';
 
 const SETTINGS_KEY = 'retention';
 const LAST_RUN_KEY = 'retention-last-run-ms';
@@ -41,16 +35,14 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
       .where(and(eq(trials.searchId, searchId), lt(trials.number, below)))
       .orderBy(desc(trials.number))
       .limit(ROWS_PER_PAGE);
-  const jobsOf = (from: Connection['reader'], page: readonly { readonly id: string }[]) =>
+  /** Jobs of a search from the first id on, those of its sentinel included, a page at a time. */
+  const jobPage = (from: Connection['reader'], searchId: string, after: string) =>
     from
       .select()
       .from(jobs)
-      .where(
-        inArray(
-          jobs.trialId,
-          page.map(({ id }) => id),
-        ),
-      );
+      .where(and(eq(jobs.searchId, searchId), gt(jobs.id, after)))
+      .orderBy(asc(jobs.id))
+      .limit(ROWS_PER_PAGE);
 
   return {
     async readSettings() {
@@ -130,24 +122,37 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
     },
     async weighSearch(id) {
       let weight: SearchWeight = { trials: 0, jobs: 0, rowBytes: 0, sampleBytes: 0 };
+      const add = (kind: 'trials' | 'jobs', page: readonly unknown[], samples: readonly number[]): void => {
+        weight = {
+          ...weight,
+          [kind]: weight[kind] + page.length,
+          rowBytes: weight.rowBytes + textBytes(page),
+          sampleBytes: weight.sampleBytes + sum(samples),
+        };
+      };
       for (let below = Number.MAX_SAFE_INTEGER; ; ) {
         const page = await trialPage(reader, id, below);
-        if (page.length === 0) return weight;
-        const their = await jobsOf(reader, page);
-        weight = {
-          trials: weight.trials + page.length,
-          jobs: weight.jobs + their.length,
-          rowBytes: weight.rowBytes + textBytes(page) + textBytes(their),
-          sampleBytes:
-            weight.sampleBytes +
-            sum(page.map(({ measurement }) => sampleBytes(measurement))) +
-            sum(their.map(({ result }) => sampleBytes(measurementOf(result)))),
-        };
+        if (page.length === 0) break;
+        add(
+          'trials',
+          page,
+          page.map(({ measurement }) => sampleBytes(measurement)),
+        );
         below = page.at(-1)?.number ?? 0;
+      }
+      for (let after = ''; ; ) {
+        const page = await jobPage(reader, id, after);
+        if (page.length === 0) return weight;
+        add(
+          'jobs',
+          page,
+          page.map(({ result }) => resultSampleBytes(result)),
+        );
+        after = page.at(-1)?.id ?? after;
       }
     },
     async hasSamples(id) {
-      // `dropSamples` goes from the highest number down: the lowest one is emptied last.
+      // `dropSamples` empties the jobs first, then the trials from the highest number down.
       const [row] = await reader
         .select({ measurement: trials.measurement })
         .from(trials)
@@ -157,16 +162,23 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
       return sampleBytes(row?.measurement ?? null) > 0;
     },
     async dropSamples(id) {
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const from: string = after;
+        after = await write(async (tx) => {
+          const page = await jobPage(tx, id, from);
+          for (const { id: jobId, result } of page)
+            if (resultSampleBytes(result) > 0)
+              await tx
+                .update(jobs)
+                .set({ result: withoutResultSamples(result) })
+                .where(eq(jobs.id, jobId));
+          return page.at(-1)?.id;
+        });
+      }
       for (let below: number | undefined = Number.MAX_SAFE_INTEGER; below !== undefined; ) {
         const from: number = below;
         below = await write(async (tx) => {
           const page = await trialPage(tx, id, from);
-          if (page.length === 0) return undefined;
-          for (const { id: jobId, result } of await jobsOf(tx, page)) {
-            if (result?.outcome !== 'measured' || sampleBytes(result.measurement) === 0) continue;
-            const emptied = { ...result, measurement: withoutSamples(result.measurement) };
-            await tx.update(jobs).set({ result: emptied }).where(eq(jobs.id, jobId));
-          }
           for (const { id: trialId, measurement } of page) {
             if (measurement === null || sampleBytes(measurement) === 0) continue;
             await tx
@@ -195,9 +207,7 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
           .where(and(eq(jobs.searchId, id), inArray(jobs.state, [...unfinishedJobStates])))
           .limit(1);
         if (!ended || release || unfinished) return false;
-        // By trial: jobs have an index on that alone.
-        const own = tx.select({ id: trials.id }).from(trials).where(eq(trials.searchId, id));
-        await tx.delete(jobs).where(inArray(jobs.trialId, own));
+        await tx.delete(jobs).where(eq(jobs.searchId, id));
         await tx.delete(trials).where(eq(trials.searchId, id));
         await tx.delete(searches).where(eq(searches.id, id));
         return true;
@@ -207,17 +217,3 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 const textBytes = (rows: readonly unknown[]): number => sum(rows.map((row) => JSON.stringify(row).length));
-const measurementOf = (result: JobResult | null): Measurement | null =>
-  result?.outcome === 'measured' ? result.measurement : null;
-
-/** Characters between the brackets of both lists of samples. */
-function sampleBytes(measurement: Measurement | null): number {
-  if (measurement === null) return 0;
-  const { prefill, decode } = measurement;
-  return JSON.stringify(prefill.samplesMs).length + JSON.stringify(decode.samplesMs).length - 4;
-}
-
-function withoutSamples(measurement: Measurement): Measurement {
-  const { prefill, decode } = measurement;
-  return { ...measurement, prefill: { ...prefill, samplesMs: [] }, decode: { ...decode, samplesMs: [] } };
-}
