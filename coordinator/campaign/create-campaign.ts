@@ -1,9 +1,13 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError, findOutageIn, messageOf } from '@fleetlora/shared/errors';
-import type { Dataset, Front, Search, SearchStart, Trial } from '@fleetlora/shared/protocol';
+import type { Dataset, Front, Search, SearchStart, Trial, TrialComparison } from '@fleetlora/shared/protocol';
 import { bindSearchSpace } from '@fleetlora/shared/space';
+import type { HostLease } from '../host/index.js';
 import { checkSearchStart } from './check-search-start.js';
+import { compareTrials } from './compare-trials.js';
 import { type CampaignLog, createDriver } from './create-driver.js';
+import { findMeasuredTrial } from './find-measured-trial.js';
+import type { MeasuredBy } from './list-measure-notices.js';
 import { listNotices } from './list-notices.js';
 import type {
   CampaignEvaluation,
@@ -15,6 +19,7 @@ import type {
 } from './ports.js';
 import { chooseSearchRows, type SearchRows } from './search-rows.js';
 import { createSearchRun, type SearchContent, type SearchRun } from './search-run.js';
+import { createSentinelBook, sentinelEveryOf } from './sentinel-book.js';
 import { reportedStage, summarizeFront } from './summarize-front.js';
 
 /** Downloads of base and super-adapter before a device's first job count in. */
@@ -33,6 +38,13 @@ export interface Campaign {
   trials(idOrName: string): Promise<Trial[]>;
   /** The front so far, or the final one. */
   front(idOrName: string): Promise<Front>;
+  /**
+   * By how much the second trial's costs differ from the first's.
+   * @param a, @param b SEARCH:TRIAL, each an id or a name; a trial's name is its label or number
+   * @throws BAD_REQUEST (no such form, one trial twice), NOT_FOUND, STATE_CONFLICT (not measured),
+   *   NOT_COMPARABLE
+   */
+  compare(a: string, b: string): Promise<TrialComparison>;
   /** Ends a search early and cancels its jobs. @throws STATE_CONFLICT when it is over */
   stop(idOrName: string): Promise<Search>;
   /** Takes up the searches that were running when the process ended. Called once, at the start. */
@@ -49,8 +61,8 @@ export interface CampaignOptions {
   readonly clock: Clock;
   /** Makes ids such as srch_… and trl_… from their prefix. */
   readonly newId: (prefix: string) => string;
-  /** Boot id of this machine, "" when it cannot be told. */
-  readonly hostBootId: string;
+  /** Scoring takes turns with measurements on this machine. */
+  readonly host: Pick<HostLease, 'during' | 'measuring'>;
   readonly jobTimeoutMs?: number;
   readonly log?: CampaignLog;
 }
@@ -63,7 +75,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
     fleet,
     evaluation,
     timeoutMs,
-    hostBootId: options.hostBootId,
+    host: options.host,
     log: options.log,
   });
   const { exclusive } = driver;
@@ -81,14 +93,9 @@ export function createCampaign(options: CampaignOptions): Campaign {
     const space = bindSearchSpace(search.space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
     const trials = await repository.listTrials(search.id);
     const run = createSearchRun({ search, trials }, space, content, { repository, clock, newId });
-    for (const job of trials.length > 0 ? await fleet.jobsOfSearch(search.id) : []) {
-      if (job.end) {
-        await run.jobEnded(job);
-      } else {
-        driver.measures(job);
-        for (const trialId of job.trialIds) await run.jobStarted(trialId, job.jobId, job.deviceId);
-      }
-    }
+    const jobs = await fleet.jobsOfSearch(search.id);
+    for (const job of jobs) if (job.end === null) driver.measures(job);
+    await run.takeUp(jobs);
     return run;
   }
 
@@ -103,6 +110,26 @@ export function createCampaign(options: CampaignOptions): Campaign {
     return { dataset, rows: chooseSearchRows(models, dataset, search.spec) };
   }
 
+  async function measuredBy(search: StoredSearch, trials: readonly StoredTrial[]): Promise<MeasuredBy> {
+    const book = createSentinelBook(sentinelEveryOf(search.spec));
+    for (const job of await fleet.jobsOfSearch(search.id, 'sentinel')) book.note(job);
+    const ids = new Set(trials.flatMap(({ deviceId }) => (deviceId === null ? [] : [deviceId])));
+    return { devices: await fleet.describeDevices([...ids]), doubtful: book.doubtful() };
+  }
+
+  /** Why a search that runs has no job with a device, as far as that lies with devices. */
+  async function waitReasonOf(searchId: string): Promise<string | null> {
+    const run = driver.find(searchId);
+    if (!run || run.liveJobs().length > 0) return null;
+    const refused = driver.refusalOf(searchId);
+    const devices = await fleet.describeDevices(refused ? [refused.deviceId] : run.deviceIds());
+    const [device] = refused ? devices : devices.filter(({ quarantine }) => quarantine !== null);
+    if (!device) return null;
+    return refused
+      ? `no device may measure for it: ${device.name} ${refused.refusal}`
+      : `device ${device.name} is in quarantine until it qualifies: ${device.quarantine?.reason}`;
+  }
+
   async function present(search: StoredSearch): Promise<Search> {
     const counts = await repository.countTrials(search.id);
     const { id, name, state, spec, adapterId, spaceSize, reason, createdAtMs } = search;
@@ -113,7 +140,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
       spec,
       adapterId,
       spaceSize,
-      reason,
+      reason: reason ?? (await waitReasonOf(id)),
       createdAtMs,
       finishedTrials: counts.finished ?? 0,
       infeasibleTrials: (counts.infeasible ?? 0) + (counts.failed ?? 0),
@@ -125,7 +152,7 @@ export function createCampaign(options: CampaignOptions): Campaign {
   return {
     start: (spec) =>
       exclusive(async () => {
-        const { adapter, dataset, space } = await checkSearchStart(spec, models);
+        const { adapter, dataset, space } = await checkSearchStart(spec, models, timeoutMs);
         const search: StoredSearch = {
           id: newId('srch'),
           name: spec.name,
@@ -156,7 +183,8 @@ export function createCampaign(options: CampaignOptions): Campaign {
     },
     async front(idOrName) {
       const search = await find(idOrName);
-      const trials = (await repository.listTrials(search.id)).map(publish);
+      const stored = await repository.listTrials(search.id);
+      const trials = stored.map(publish);
       const stage = reportedStage(search.spec, search.state);
       const { points, baselines, choice } = summarizeFront(search.spec, trials, stage);
       return {
@@ -166,8 +194,23 @@ export function createCampaign(options: CampaignOptions): Campaign {
         baselines: [...baselines],
         chosenTrialId: search.chosenReason === null ? choice.id : search.chosenTrialId,
         chosenReason: search.chosenReason ?? choice.reason,
-        notices: listNotices(search.spec, trials, stage, await dataOf(search)),
+        notices: listNotices(
+          search.spec,
+          trials,
+          stage,
+          await dataOf(search),
+          await measuredBy(search, stored),
+        ),
       };
+    },
+    async compare(a, b) {
+      const [first, second] = [
+        await findMeasuredTrial(a, repository, models),
+        await findMeasuredTrial(b, repository, models),
+      ];
+      if (first.trial.id === second.trial.id)
+        throw new CodedError('BAD_REQUEST', `trial ${first.name} was given twice, wanted two trials`);
+      return { a: publish(first.trial), b: publish(second.trial), ...compareTrials(first, second) };
     },
     stop: (idOrName) =>
       exclusive(async () => {

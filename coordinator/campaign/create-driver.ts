@@ -1,9 +1,11 @@
 import { findOutageIn, isCoded, messageOf } from '@fleetlora/shared/errors';
 import type { Search } from '@fleetlora/shared/protocol';
+import type { HostLease } from '../host/index.js';
 import { createExclusive } from './exclusive.js';
-import { createHostTurns } from './host-turns.js';
+import { aheadOf, createJobGiver, type Refusal } from './job-giver.js';
 import type { CampaignEvaluation, CampaignFleet, IdleDevice, TrialJob } from './ports.js';
-import type { ScoreTask, SearchRun } from './search-run.js';
+import type { ScoreTask } from './score-queue.js';
+import type { SearchRun } from './search-run.js';
 import { summarizeRows } from './summarize-rows.js';
 
 /** Consecutive failures of the scoring threads that end a search. */
@@ -21,6 +23,8 @@ export interface Driver {
   measures(job: TrialJob): void;
   add(run: SearchRun): void;
   find(searchId: string): SearchRun | undefined;
+  /** Why a running search may use none of the idle devices, told of one; null when it may, or has none. */
+  refusalOf(searchId: string): Refusal | null;
   /** Ends a run early and cancels its jobs. */
   end(run: SearchRun, state: Search['state'], reason: string | null): Promise<void>;
   close(): Promise<void>;
@@ -32,25 +36,29 @@ export interface Driver {
  * ended.
  *
  * Invariant: everything that reads or changes the state of runs happens in `exclusive`, one task
- * at a time. Scoring is the only work that runs beside it; it hands its result in there.
+ * at a time. Scoring is the only work that runs beside it, in turns with the measurements on this
+ * machine (the host's lease sees to that); it hands its result in there.
+ *
+ * A device on this machine gets nothing new while something is scored: it would have to wait in any
+ * case, and the score may change what is proposed. So that neither keeps the other out, whoever did
+ * not go last goes first, and no score is begun while such a device waits for the last one's end.
  */
 export function createDriver(options: {
   readonly fleet: CampaignFleet;
   readonly evaluation: CampaignEvaluation;
   readonly timeoutMs: number;
-  readonly hostBootId: string;
+  readonly host: Pick<HostLease, 'during' | 'measuring'>;
   readonly log?: CampaignLog | undefined;
 }): Driver {
-  const { fleet, evaluation, timeoutMs, log } = options;
+  const { fleet, evaluation, timeoutMs, host, log } = options;
   const exclusive = createExclusive();
-  const turns = createHostTurns(options.hostBootId);
+  const giver = createJobGiver(fleet, timeoutMs);
   const runs = new Map<string, SearchRun>();
   const scoreFailures = new Map<string, number>();
-  /** By device: the number of the job it got last. */
-  const lastGiven = new Map<string, number>();
-  let jobsGiven = 0;
   let scoring = 0;
   let rotation = 0;
+  let turn: 'measure' | 'score' = 'score';
+  let heldBack = false;
   let pumpPending = false;
   let closed = false;
 
@@ -73,8 +81,8 @@ export function createDriver(options: {
     void act(async () => {
       pumpPending = false;
       for (const run of runs.values()) await guarded(run, () => run.settle());
-      dropEnded();
-      if (turns.turn() === 'score') startScores();
+      await dropEnded();
+      if (turn === 'score') startScores();
       await dispatch();
       startScores();
     });
@@ -102,15 +110,22 @@ export function createDriver(options: {
     runs.delete(run.search.id);
     const jobs = run.liveJobs();
     await run.end(state, reason);
+    await cancelAll(jobs);
+  }
+
+  async function cancelAll(jobs: readonly string[]): Promise<void> {
     for (const jobId of jobs) {
-      turns.endMeasuring(jobId);
+      giver.ended(jobId);
       await fleet.cancel(jobId);
     }
   }
 
-  function dropEnded(): void {
+  async function dropEnded(): Promise<void> {
     for (const [id, run] of runs) {
-      if (run.search.state !== 'running' && run.search.state !== 'finalizing') runs.delete(id);
+      if (run.search.state === 'running') continue;
+      // A sentinel that a device was given while another measured the last trial.
+      await cancelAll(run.liveJobs());
+      if (run.search.state !== 'finalizing') runs.delete(id);
     }
   }
 
@@ -121,75 +136,59 @@ export function createDriver(options: {
     return [...all.slice(from), ...all.slice(0, from)];
   }
 
+  const isHere = ({ bootId }: IdleDevice): boolean => bootId !== '' && bootId === host.measuring.bootId;
+
   /** Deals out jobs in rounds, one a device and search, so that all queues grow alike. */
   async function dispatch(): Promise<void> {
+    heldBack = false;
     const open: { readonly run: SearchRun; readonly devices: readonly IdleDevice[] }[] = [];
     for (const run of inTurn()) {
       const queue = { searchId: run.search.id, ahead: aheadOf(run) };
-      open.push({ run, devices: await fleet.idleDevices(run.search.spec.deviceClass, queue) });
+      const idle = await fleet.idleDevices(run.search.spec.deviceClass, queue);
+      open.push({ run, devices: giver.admitted(run, idle) });
     }
     for (let given = true; given; ) {
       given = false;
       for (const { run, devices } of open) {
         // Devices that share a host take turns: the one that waited longest comes first.
-        const idle = [...devices].sort((a, b) => (lastGiven.get(a.id) ?? 0) - (lastGiven.get(b.id) ?? 0));
+        const idle = giver.inTurn(devices);
         for (const [place, device] of idle.entries()) {
           if (!runs.has(run.search.id)) break;
-          if (!turns.mayMeasure(device, run.search.id, aheadOf(run))) continue;
+          if (!giver.hasRoom(run, device)) continue;
+          if (isHere(device) && scoring > 0) {
+            heldBack = true;
+            continue;
+          }
           const others = place < idle.length - 1 ? 'othersIdle' : 'noneIdle';
-          if (await guarded(run, () => give(run, device, others))) given = true;
+          if (!(await guarded(run, () => giver.give(run, device, others)))) continue;
+          given = true;
+          if (isHere(device)) turn = 'score';
         }
       }
     }
   }
 
-  /** Gives the device a trial of the run; false when the run has none or the device took none. */
-  async function give(
-    run: SearchRun,
-    device: IdleDevice,
-    others: 'othersIdle' | 'noneIdle',
-  ): Promise<boolean> {
-    const trial = await run.nextTrial(device.id, others);
-    if (!trial) return false;
-    const { baseDigest, adapterDigest } = run.content;
-    const searchId = run.search.id;
-    const body = { genome: trial.genome, baseDigest, adapterDigest, plan: run.search.spec.plan, timeoutMs };
-    let jobId: string;
-    try {
-      jobId = await fleet.submit({
-        kind: 'trial',
-        searchId,
-        trialIds: [trial.id],
-        deviceId: device.id,
-        ahead: aheadOf(run),
-        body,
-      });
-    } catch (error) {
-      // The device left, or its queue filled, since it was called idle: the trial waits for another.
-      if (!isCoded(error, 'DEVICE_OFFLINE') && !isCoded(error, 'STATE_CONFLICT')) throw error;
-      run.jobRefused(trial.id);
-      return false;
-    }
-    turns.startMeasuring(device, searchId, jobId);
-    lastGiven.set(device.id, ++jobsGiven);
-    await run.jobStarted(trial.id, jobId, device.id);
-    return true;
-  }
-
   async function takeJobEnd(job: TrialJob): Promise<void> {
-    turns.endMeasuring(job.jobId);
+    giver.ended(job.jobId);
     const run = runs.get(job.searchId);
-    if (run) await guarded(run, () => run.jobEnded(job));
+    if (run) {
+      await guarded(run, async () => {
+        await run.jobEnded(job);
+        const drift = job.kind === 'sentinel' ? run.sentinels.driftOf(job.deviceId) : null;
+        if (drift !== null) await fleet.quarantine(job.deviceId, drift.reason);
+      });
+    }
     pump();
   }
 
   function startScores(): void {
+    if (turn === 'measure' && heldBack) return;
     for (const run of inTurn()) {
-      while (scoring < evaluation.parallel && turns.mayScore()) {
+      while (scoring < evaluation.parallel) {
         const task = run.nextScore();
         if (!task) break;
         scoring++;
-        turns.startScoring();
+        turn = 'measure';
         void score(run, task);
       }
     }
@@ -199,17 +198,20 @@ export function createDriver(options: {
     const { id } = run.search;
     const { baseDigest, adapterDigest } = run.content;
     let failure: unknown = null;
-    const rows = await evaluation
-      .score({ baseDigest, adapterDigest, genome: task.genome, rows: task.rows, numbers: task.numbers })
+    const { genome, rows: set, numbers } = task;
+    const isWanted = (): boolean => runs.get(id) === run;
+    const rows = await host
+      .during('score', async () =>
+        isWanted() ? evaluation.score({ baseDigest, adapterDigest, genome, rows: set, numbers }) : [],
+      )
       .catch((error: unknown) => {
         failure = error ?? 'unknown reason';
         return [];
       });
     await act(async () => {
       scoring--;
-      turns.endScoring();
       run.scoreReleased(task);
-      if (runs.get(id) === run) await guarded(run, () => takeScore());
+      if (isWanted()) await guarded(run, () => takeScore());
       pump();
     });
 
@@ -230,13 +232,13 @@ export function createDriver(options: {
 
   return {
     exclusive,
-    measures: ({ deviceId, bootId, searchId, jobId }) =>
-      turns.startMeasuring({ id: deviceId, bootId }, searchId, jobId),
+    measures: giver.has,
     add(run) {
       runs.set(run.search.id, run);
       pump();
     },
     find: (searchId) => runs.get(searchId),
+    refusalOf: giver.refusalOf,
     async end(run, state, reason) {
       await endRun(run, state, reason);
       pump();
@@ -249,6 +251,3 @@ export function createDriver(options: {
     },
   };
 }
-
-/** Unfinished jobs of the search that a device may have. */
-const aheadOf = (run: SearchRun): number => run.search.spec.ahead ?? 1;

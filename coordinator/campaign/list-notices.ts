@@ -1,5 +1,6 @@
 import type { Dataset, DatasetTask, Score, SearchStart, Trial } from '@fleetlora/shared/protocol';
 import { parseConstraint } from '../search/index.js';
+import { listMeasureNotices, type MeasuredBy } from './list-measure-notices.js';
 import type { SearchRows } from './search-rows.js';
 import { hasFinalRound } from './summarize-front.js';
 import type { ScoreStage } from './trial-values.js';
@@ -16,6 +17,7 @@ export function listNotices(
   trials: readonly Trial[],
   stage: ScoreStage,
   data: { readonly dataset: Dataset; readonly rows: SearchRows },
+  measuredBy: MeasuredBy,
 ): string[] {
   const scores = trials.flatMap((trial) => {
     const score = trial[stage];
@@ -24,6 +26,7 @@ export function listNotices(
   return [
     ...noticeAccuracy(spec, scores),
     ...noticeCutAnswers(data.rows.task, scores),
+    ...listMeasureNotices(spec, trials, measuredBy),
     ...noticeSplits(spec, data),
     ...noticeLeaks(spec, data),
   ];

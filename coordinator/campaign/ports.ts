@@ -87,8 +87,27 @@ export interface IdleDevice {
   readonly id: string;
   /** "" when the device cannot tell. */
   readonly bootId: string;
-  /** Null before it was asked. */
-  readonly qualification: { readonly accepted: boolean; readonly spreadPercent: number } | null;
+  /** Null before it was asked, and when its agent, runtime or processor is another since. */
+  readonly qualification: DeviceSteadiness | null;
+  /** Whether its agent knows batches, and plans with sessions: from 0.3 on. */
+  readonly takesBatches: boolean;
+}
+
+/** What a device's qualification found, and when. */
+export interface DeviceSteadiness {
+  readonly accepted: boolean;
+  readonly spreadPercent: number;
+  readonly atMs: number;
+}
+
+/** What people are told of a device that measured for a search, whether it is there or not. */
+export interface DeviceRecord {
+  readonly id: string;
+  readonly name: string;
+  /** As of an idle device. */
+  readonly qualification: DeviceSteadiness | null;
+  /** Why it is in quarantine. */
+  readonly quarantine: { readonly reason: string } | null;
 }
 
 /** A job as the campaign sees it. `end` is null while the job is queued or with its device. */
@@ -101,6 +120,8 @@ export interface TrialJob {
   readonly deviceId: string;
   readonly bootId: string;
   readonly end: JobEnd | null;
+  /** When that was stored, by the coordinator's clock. */
+  readonly endedAtMs: number | null;
 }
 
 export type JobEnd =
@@ -139,8 +160,10 @@ export interface CampaignFleet {
   submit(submission: JobSubmission): Promise<string>;
   /** Ends an unfinished job as canceled and tells the device; harmless when it is over. */
   cancel(jobId: string): Promise<void>;
-  /** Every job ever submitted for the search, oldest first. */
-  jobsOfSearch(searchId: string): Promise<TrialJob[]>;
+  /** Every job ever submitted for the search, or those of a kind, oldest first. */
+  jobsOfSearch(searchId: string, kind?: TrialJob['kind']): Promise<TrialJob[]>;
+  /** The devices of these ids that there are, in no order. */
+  describeDevices(ids: readonly string[]): Promise<DeviceRecord[]>;
   /**
    * Gives the device no more candidates, of any search, until it qualifies anew: it is asked at
    * once, and again and again with growing pauses. Harmless when it is in quarantine already.

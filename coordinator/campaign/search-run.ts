@@ -1,21 +1,17 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import type { Score, Search } from '@fleetlora/shared/protocol';
-import {
-  decodeGenome,
-  digestGenome,
-  encodeGenome,
-  type Genome,
-  type SearchSpace,
-} from '@fleetlora/shared/space';
-import type { RowSet } from '../evaluation/index.js';
-import type { CampaignRepository, StoredSearch, StoredTrial, TrialJob } from './ports.js';
+import { anchorGenome, digestGenome, encodeGenome, type SearchSpace } from '@fleetlora/shared/space';
+import { batchSizeOf } from './batch-size.js';
+import { gatherBatch } from './gather-batch.js';
+import { createJobCourse } from './job-course.js';
+import { isOpen, isPending, type LiveTrial, liven } from './live-trial.js';
+import type { Work } from './measure-work.js';
+import type { CampaignRepository, IdleDevice, StoredSearch, StoredTrial, TrialJob } from './ports.js';
 import { outcomeOf, replayStrategy } from './replay-strategy.js';
-import { rowSetOf, type SearchRows } from './search-rows.js';
+import { createScoreQueue, type ScoreTask } from './score-queue.js';
+import type { SearchRows } from './search-rows.js';
+import { createSentinelBook, type SentinelBook, sentinelEveryOf } from './sentinel-book.js';
 import { hasFinalRound, selectFinalists, summarizeFront } from './summarize-front.js';
-import type { ScoreStage } from './trial-values.js';
-
-/** Jobs a trial gets before it counts as failed. */
-const ATTEMPTS = 3;
 
 /** The content a search works on, resolved once. */
 export interface SearchContent {
@@ -25,49 +21,32 @@ export interface SearchContent {
   readonly tokenizerDigest: string;
 }
 
-/**
- * Something to score. The cheap score is of a candidate's shape, since its form changes nothing
- * but rounding; the final one is of the very package that a release would ship.
- */
-export interface ScoreTask {
-  /** Trials of this key take the score: a shape, or a genome in the final stage. */
-  readonly key: string;
-  readonly genome: string;
-  readonly stage: ScoreStage;
-  readonly rows: RowSet;
-  readonly numbers: 'slices' | 'package';
-}
-
-/** A trial at work. */
-interface LiveTrial {
-  stored: StoredTrial;
-  readonly genome: Genome;
-  readonly shape: string;
-  /** A job is with a device, or is being handed over. */
-  busy: boolean;
-  jobId: string | null;
-  /** How the device side ended; null while that is open. */
-  end: { readonly state: 'finished' | 'infeasible' | 'failed' } | null;
-  readonly failedDevices: string[];
-}
-
 /** One search in memory. All methods that return promises must run one after another. */
 export interface SearchRun {
   readonly search: StoredSearch;
   readonly content: SearchContent;
+  readonly sentinels: Pick<SentinelBook, 'driftOf'>;
+  /** Devices that measured for it or might have. */
+  deviceIds(): string[];
   /** Jobs that are with devices. */
   liveJobs(): string[];
   /**
-   * The trial to give to this device: one that failed elsewhere, or a new one; null for none now.
+   * What to give to this device: the sentinel when it is due and there are trials for it, else
+   * trials of one shape, those that failed elsewhere first; null for none now.
    * @param others whether another device of the class is idle too
    */
-  nextTrial(deviceId: string, others: 'othersIdle' | 'noneIdle'): Promise<StoredTrial | null>;
-  /** The job of the trial was stored. */
-  jobStarted(trialId: string, jobId: string, deviceId: string): Promise<void>;
+  nextWork(
+    device: Pick<IdleDevice, 'id' | 'takesBatches'>,
+    others: 'othersIdle' | 'noneIdle',
+  ): Promise<Work | null>;
+  /** Takes up the jobs of the search after a restart: all of them, oldest first. */
+  takeUp(jobs: readonly TrialJob[]): Promise<void>;
+  /** The job was stored. */
+  jobStarted(job: TrialJob): Promise<void>;
   /** The device did not take the job. */
-  jobRefused(trialId: string): void;
-  /** Takes the end of a job, at most once per job; false when it was not wanted. */
-  jobEnded(job: TrialJob): Promise<boolean>;
+  jobRefused(work: Work): void;
+  /** Takes the end of a job, at most once per job. */
+  jobEnded(job: TrialJob): Promise<void>;
   nextScore(): ScoreTask | null;
   scoreReleased(task: ScoreTask): void;
   scored(task: ScoreTask, score: Score): Promise<void>;
@@ -96,9 +75,11 @@ export function createSearchRun(
   let search = stored.search;
   const trials = stored.trials.map(liven);
   const byId = new Map(trials.map((live) => [live.stored.id, live]));
-  const endedJobs = new Set<string>();
   const devicesSeen = new Set<string>();
-  const scoring = new Set<string>();
+  const scores = createScoreQueue(trials, spec, content);
+  const sentinels = createSentinelBook(sentinelEveryOf(spec));
+  const sentinel = encodeGenome(anchorGenome(space, 'min', 'unmerged'));
+  const batchSize = batchSizeOf(spec, space);
   let exhausted = false;
   let sequence = Math.max(
     0,
@@ -106,7 +87,6 @@ export function createSearchRun(
   );
   let finalists: LiveTrial[] | null = null;
 
-  const isPending = (live: LiveTrial): boolean => live.stored.toldSequence === null;
   const change = async (
     live: LiveTrial,
     update: Parameters<CampaignRepository['updateTrial']>[1],
@@ -114,22 +94,14 @@ export function createSearchRun(
     await repository.updateTrial(live.stored.id, update);
     live.stored = { ...live.stored, ...update };
   };
-  /** A shape is scored once; every trial that has it takes a copy. */
-  const knownScore = (shape: string): Score | null =>
-    trials.find((live) => live.shape === shape && live.stored.score)?.stored.score ?? null;
-  const keyOf = (live: LiveTrial, stage: ScoreStage): string =>
-    stage === 'score' ? live.shape : live.stored.genome;
-  const needsScore = (live: LiveTrial): boolean =>
-    live.stored.score === null &&
-    // Relative constraints refer to the full network even where no device can run it.
-    (live.stored.label !== null || (isPending(live) && (live.end === null || live.end.state === 'finished')));
-
+  const jobs = createJobCourse(byId, sentinels, change);
   const mayPropose = (): boolean => {
     if (search.state !== 'running' || exhausted || trials.length >= spec.trials) return false;
     // Proposals made without the latest results are worse: scoring may lag behind by one round.
     const waiting = trials.filter((live) => isPending(live) && live.end !== null).length;
     const measuring = trials.filter((live) => live.busy).length;
-    return waiting <= Math.max(1, measuring);
+    // A batch brings several results at once, and the next one is proposed knowing all of them.
+    return waiting <= Math.max(batchSize === 1 ? 1 : 0, measuring);
   };
 
   const propose = async (): Promise<LiveTrial | null> => {
@@ -202,101 +174,67 @@ export function createSearchRun(
       return search;
     },
     content,
-    liveJobs: () => trials.flatMap(({ jobId, busy }) => (busy && jobId !== null ? [jobId] : [])),
+    sentinels,
+    deviceIds: () => [...new Set([...devicesSeen, ...trials.flatMap(({ stored }) => stored.deviceId ?? [])])],
+    liveJobs: () => [
+      ...new Set(trials.flatMap(({ jobId, busy }) => (busy && jobId !== null ? [jobId] : []))),
+      ...sentinels.unfinished(),
+    ],
 
-    async nextTrial(deviceId, others) {
-      devicesSeen.add(deviceId);
+    async nextWork({ id, takesBatches }, others) {
+      devicesSeen.add(id);
       if (search.state !== 'running') return null;
-      const open = trials.filter((live) => isPending(live) && !live.busy && live.end === null);
       // A second try belongs to another device of the class, as long as there is one to wait for.
       const alone = others === 'noneIdle' && !trials.some(({ busy }) => busy);
       const mayTry = ({ failedDevices }: LiveTrial): boolean =>
         alone ||
-        !failedDevices.includes(deviceId) ||
+        !failedDevices.includes(id) ||
         [...devicesSeen].every((seen) => failedDevices.includes(seen));
-      const live = open.find(mayTry) ?? (mayPropose() ? await propose() : null);
-      if (!live) return null;
-      live.busy = true;
-      return live.stored;
-    },
-    async jobStarted(trialId, jobId, deviceId) {
-      const live = byId.get(trialId);
-      if (!live) return;
-      live.busy = true;
-      live.jobId = jobId;
-      await change(live, { deviceId });
-    },
-    jobRefused(trialId) {
-      const live = byId.get(trialId);
-      if (live) live.busy = false;
-    },
-    async jobEnded(job) {
-      const [trialId = ''] = job.trialIds;
-      const live = byId.get(trialId);
-      if (!live || !job.end || endedJobs.has(job.jobId)) return false;
-      endedJobs.add(job.jobId);
-      if (live.jobId === job.jobId || live.jobId === null) {
-        live.busy = false;
-        live.jobId = null;
-      }
-      if (live.end !== null || !isPending(live)) return false;
-      if (job.end.outcome === 'measured') {
-        const [measurement = null] = job.end.measurements;
-        await change(live, { measurement, deviceId: job.deviceId });
-        live.end = { state: 'finished' };
-      } else if (job.end.outcome === 'infeasible') {
-        await change(live, { reason: job.end.reason, deviceId: job.deviceId });
-        live.end = { state: 'infeasible' };
-      } else if (job.end.outcome !== 'postponed') {
-        live.failedDevices.push(job.deviceId);
-        if (live.failedDevices.length >= ATTEMPTS) {
-          await change(live, {
-            reason: `${ATTEMPTS} attempts ended with ${job.end.outcome}: ${job.end.reason}`,
-          });
-          live.end = { state: 'failed' };
-        }
-      }
-      return true;
-    },
-
-    nextScore() {
-      const stage: ScoreStage = finalists ? 'finalScore' : 'score';
-      if (search.state !== 'running' && search.state !== 'finalizing') return null;
-      const wanting = finalists
-        ? finalists.filter(({ stored }) => !stored.finalScore)
-        : trials.filter(needsScore);
-      const live = wanting.find((trial) => !scoring.has(keyOf(trial, stage)));
-      if (!live) return null;
-      const key = keyOf(live, stage);
-      scoring.add(key);
-      const numbers = stage === 'score' ? 'slices' : 'package';
+      const ready = trials.find((live) => isOpen(live) && mayTry(live));
+      if (!ready && !mayPropose()) return null;
+      // An older agent says nothing of the spread that a drift has to be judged by.
+      if (takesBatches && sentinels.isDue(id)) return { kind: 'sentinel', trialIds: [], genomes: [sentinel] };
+      const head = ready ?? (await propose());
+      if (!head) return null;
+      const size = takesBatches ? batchSize : 1;
+      const batch = await gatherBatch(head, trials, size, {
+        mayTry,
+        propose: async () => (mayPropose() ? propose() : null),
+      });
+      for (const live of batch) live.busy = true;
       return {
-        key,
-        genome: live.stored.genome,
-        stage,
-        rows: rowSetOf(stage, content.rows, spec, content.tokenizerDigest),
-        numbers,
+        kind: 'trial',
+        trialIds: batch.map(({ stored }) => stored.id),
+        genomes: batch.map(({ stored }) => stored.genome),
       };
     },
-    scoreReleased(task) {
-      scoring.delete(task.key);
+    takeUp: jobs.takeUp,
+    jobStarted: jobs.started,
+    jobRefused({ trialIds }) {
+      for (const trialId of trialIds) {
+        const live = byId.get(trialId);
+        if (live) live.busy = false;
+      }
     },
+    jobEnded: jobs.ended,
+
+    nextScore: () =>
+      search.state === 'running' || search.state === 'finalizing' ? scores.next(finalists) : null,
+    scoreReleased: scores.released,
     async scored(task, score) {
-      const wanting = task.stage === 'finalScore' ? (finalists ?? []) : trials.filter(needsScore);
-      for (const live of wanting)
-        if (keyOf(live, task.stage) === task.key) await change(live, { [task.stage]: score });
+      for (const live of scores.takersOf(task, finalists)) await change(live, { [task.stage]: score });
     },
 
     async settle() {
       if (search.state === 'running') {
         for (const live of trials) {
-          if (!isPending(live) && !needsScore(live)) continue;
-          const known = needsScore(live) ? knownScore(live.shape) : null;
+          if (!isPending(live) && !scores.needsScore(live)) continue;
+          const known = scores.needsScore(live) ? scores.known(live.network) : null;
           if (known) await change(live, { score: known });
           if (isPending(live)) await tell(live);
         }
         const complete = exhausted || trials.length >= spec.trials;
-        if (!complete || trials.some((live) => isPending(live) || needsScore(live))) return;
+        if (!complete || trials.some((live) => isPending(live) || scores.needsScore(live))) return;
         if (!hasFinalRound(spec) || !trials.some(({ stored }) => stored.state === 'finished'))
           return finish();
         await repository.updateSearch(search.id, { state: 'finalizing' });
@@ -310,19 +248,5 @@ export function createSearchRun(
       if (finalists.every(({ stored }) => stored.finalScore)) await finish();
     },
     end,
-  };
-}
-
-function liven(trial: StoredTrial): LiveTrial {
-  const genome = decodeGenome(trial.genome);
-  const ended = trial.state !== 'pending' ? trial.state : trial.measurement ? 'finished' : null;
-  return {
-    stored: trial,
-    genome,
-    shape: encodeGenome({ ...genome, form: 'unmerged' }),
-    busy: false,
-    jobId: null,
-    end: ended && { state: ended },
-    failedDevices: [],
   };
 }

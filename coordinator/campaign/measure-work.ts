@@ -1,0 +1,57 @@
+import type { MeasurePlan } from '@fleetlora/shared/protocol';
+import type { IdleDevice, JobSubmission, TrialJob } from './ports.js';
+
+/** What a job is to measure. */
+export interface Work {
+  readonly kind: TrialJob['kind'];
+  /** Of trials in their order, none for a sentinel. */
+  readonly trialIds: readonly string[];
+  readonly genomes: readonly string[];
+}
+
+/** The longest that a message can say. */
+export const longestTimeoutMs = 3_600_000;
+/** Share of the time of a first candidate that each further one of a batch may take. */
+const FURTHER_SHARE = 0.25;
+
+/**
+ * Time for a job of `candidates`. Further ones of a batch share sessions and loads with the first;
+ * a continuous run comes on top for each.
+ * @param baseMs for one candidate without a continuous run
+ */
+export function timeoutOf(baseMs: number, candidates: number, { sustainedSeconds = 0 }: MeasurePlan): number {
+  const ms = baseMs * (1 + FURTHER_SHARE * (candidates - 1)) + 1000 * sustainedSeconds * candidates;
+  return Math.min(longestTimeoutMs, Math.round(ms));
+}
+
+/** The body of the job. A sentinel is compared by its times alone: it has no continuous run. */
+export function jobBodyOf(
+  { kind, genomes: [genome = '', ...others] }: Work,
+  search: { readonly plan: MeasurePlan; readonly baseDigest: string; readonly adapterDigest: string },
+  baseTimeoutMs: number,
+): JobSubmission['body'] {
+  const { sustainedSeconds, ...short } = search.plan;
+  const plan = kind === 'sentinel' ? short : search.plan;
+  return {
+    genome,
+    ...(others.length > 0 && { others }),
+    baseDigest: search.baseDigest,
+    adapterDigest: search.adapterDigest,
+    plan,
+    timeoutMs: timeoutOf(baseTimeoutMs, 1 + others.length, plan),
+  };
+}
+
+/** Why a search gives a device nothing, in words that follow its name; null when it may. */
+export function refusalOf(
+  device: IdleDevice,
+  { plan, qualifiedOnly = false }: { readonly plan: MeasurePlan; readonly qualifiedOnly?: boolean },
+): string | null {
+  const { sessions, provider, sustainedSeconds } = plan;
+  if (!device.takesBatches && [sessions, provider, sustainedSeconds].some((field) => field !== undefined))
+    return 'has an agent of before 0.3, which does not know the plan';
+  if (!qualifiedOnly || device.qualification?.accepted) return null;
+  return device.qualification === null
+    ? 'has not qualified'
+    : `is unsteady (${device.qualification.spreadPercent.toFixed(1)} %)`;
+}
