@@ -13,6 +13,7 @@ import { createCampaign } from './campaign/index.js';
 import { type CoordinatorConfig, requireLoopback } from './config.js';
 import { checkScorer, createEvaluation } from './evaluation/index.js';
 import { createFleet } from './fleet/index.js';
+import { createHostLease } from './host/index.js';
 import { openIdentity } from './identity/index.js';
 import { createLogger } from './logger.js';
 import { createCatalog, createReleases } from './models/index.js';
@@ -28,6 +29,7 @@ export {
   databaseUrlOf,
   defaultConfig,
   parseArguments,
+  qualifyTimeOf,
   requireLoopback,
   requireNode,
 } from './config.js';
@@ -131,6 +133,8 @@ async function open(
   });
 
   // -- the domains -------------------------------------------------------------------------
+  const stopping = new AbortController();
+  const host = createHostLease({ bootId: await readBootId(), stopping: stopping.signal });
   // Broker and fleet speak to each other: the fleet is handed a downlink that is only used once
   // both stand, since no device is connected before.
   const fleet = createFleet({
@@ -139,6 +143,8 @@ async function open(
     clock,
     newId,
     log,
+    host: host.measuring,
+    qualify: config.qualify,
   });
   const broker: Broker = await createBroker({
     clock,
@@ -157,6 +163,8 @@ async function open(
       incomingFolder,
       repository: store.catalog,
       checkScorer: (task, rows, where) => checkScorer(task, { contentFolder: files.folder, rows, where }),
+      host,
+      stopping: stopping.signal,
       clock,
       newId,
     }),
@@ -177,7 +185,7 @@ async function open(
     models: catalog,
     clock,
     newId,
-    hostBootId: await readBootId(),
+    host,
     log,
   });
   closers.push(() => campaign.close());
@@ -189,6 +197,8 @@ async function open(
       repository: store.releases,
       trials: createTrialLookup(campaign),
       signer: identity.releaseKey,
+      host,
+      stopping: stopping.signal,
       clock,
       newId,
     }),
@@ -209,6 +219,7 @@ async function open(
     repository: store.trainings,
     contentFolder: files.folder,
     trainingFolder: join(folder, 'training'),
+    host,
     clock,
     newId,
     onError: (trainingId, error) => log.error({ err: error, trainingId }, 'state of a training not stored'),
@@ -300,6 +311,7 @@ async function open(
   log.info({ url, mqttUrl, dataFolder: folder, version }, 'coordinator ready');
   // Closed first: what is still under way must not wait for a database that is away.
   closers.push(() => store.stopWaiting());
+  closers.push(() => stopping.abort(new CodedError('STATE_CONFLICT', 'the coordinator is stopping')));
   return { url, mqttUrl, adminToken: identity.admin.made, failed };
 }
 

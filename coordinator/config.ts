@@ -2,6 +2,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import type { QualifyTime } from './fleet/index.js';
 
 // This file is loaded before the Node version is checked: it may import nothing that needs a new Node.
 
@@ -20,6 +21,8 @@ export interface CoordinatorConfig {
   readonly logLevel: LogLevel;
   /** postgres:// URL of the database that holds the rows; null or absent = a SQLite file in the data folder. */
   readonly databaseUrl?: string | null;
+  /** When devices are asked whether they are steady; absent: at birth. */
+  readonly qualify?: QualifyTime;
 }
 
 export const defaultConfig: CoordinatorConfig = {
@@ -36,6 +39,23 @@ export const defaultConfig: CoordinatorConfig = {
  */
 export function databaseUrlOf(env: Readonly<Record<string, string | undefined>>): string | null {
   return env.FLEETLORA_DATABASE_URL || env.DATABASE_URL || null;
+}
+
+const qualifyTimes: Readonly<Record<string, QualifyTime>> = { birth: 'atBirth', request: 'onRequest' };
+
+/**
+ * When devices are asked whether they are steady, as `--qualify` says, or FLEETLORA_QUALIFY.
+ * @throws BAD_USAGE naming the text
+ */
+export function qualifyTimeOf(
+  option: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): QualifyTime {
+  const [text, name] =
+    option === undefined ? [env.FLEETLORA_QUALIFY || 'birth', 'FLEETLORA_QUALIFY'] : [option, '--qualify'];
+  const time = Object.hasOwn(qualifyTimes, text) ? qualifyTimes[text] : undefined;
+  if (time !== undefined) return time;
+  throw new CodedError('BAD_USAGE', `${name} ${text} is not one of ${Object.keys(qualifyTimes).join(', ')}`);
 }
 
 /** Oldest Node that runs the coordinator, as in package.json's `engines`. */
@@ -71,7 +91,10 @@ export function requireLoopback(host: string): void {
  * @param argv arguments without the interpreter and the script
  * @throws BAD_USAGE naming the argument
  */
-export function parseArguments(argv: readonly string[]): CoordinatorConfig & { readonly readyJson: boolean } {
+export function parseArguments(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): CoordinatorConfig & { readonly readyJson: boolean } {
   let values: Record<string, string | boolean | undefined>;
   try {
     ({ values } = parseArgs({
@@ -82,6 +105,7 @@ export function parseArguments(argv: readonly string[]): CoordinatorConfig & { r
         port: { type: 'string' },
         'mqtt-port': { type: 'string' },
         log: { type: 'string' },
+        qualify: { type: 'string' },
         'ready-json': { type: 'boolean' },
       },
     }));
@@ -98,6 +122,7 @@ export function parseArguments(argv: readonly string[]): CoordinatorConfig & { r
     webPort: parsePort('--port', text('port'), defaultConfig.webPort),
     mqttPort: parsePort('--mqtt-port', text('mqtt-port'), defaultConfig.mqttPort),
     logLevel: logLevel as LogLevel,
+    qualify: qualifyTimeOf(text('qualify'), env),
     readyJson: values['ready-json'] === true,
   };
 }

@@ -9,7 +9,7 @@ const stopping = new AbortController();
 try {
   // Before anything that a too old Node could not even load.
   requireNode(process.version);
-  const { readyJson, ...config } = parseArguments(process.argv.slice(2));
+  const { readyJson, ...config } = parseArguments(process.argv.slice(2), process.env);
   const { startCoordinator } = await import('./app.js');
   const stopRequested = new Promise<null>((resolve) => {
     stopping.signal.addEventListener('abort', () => resolve(null));

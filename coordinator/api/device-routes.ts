@@ -14,4 +14,9 @@ export function addDeviceRoutes(api: ApiScope, { fleet }: ApiDomains): void {
     schema: { params: ByIdOrName, response: answers(Device) },
     handler: ({ params }) => fleet.showDevice(params.id),
   });
+  api.route({
+    ...routeOf('qualifyDevice'),
+    schema: { params: ByIdOrName, response: answers(Device) },
+    handler: ({ params }) => fleet.qualify(params.id),
+  });
 }

@@ -11,6 +11,7 @@ import type {
   Training,
   TrainingStart,
   Trial,
+  TrialComparison,
 } from '@fleetlora/shared/protocol';
 import type { Fleet } from '../fleet/index.js';
 import type { Identity } from '../identity/index.js';
@@ -23,6 +24,8 @@ export interface SearchesApi {
   show(idOrName: string): Promise<Search>;
   trials(idOrName: string): Promise<Trial[]>;
   front(idOrName: string): Promise<Front>;
+  /** Each names a trial as SEARCH:TRIAL. */
+  compare(a: string, b: string): Promise<TrialComparison>;
   stop(idOrName: string): Promise<Search>;
 }
 
@@ -51,7 +54,7 @@ export interface ApiDomains {
     onState(listener: (state: StoreState) => void): () => void;
   };
   readonly identity: Identity;
-  readonly fleet: Pick<Fleet, 'listDevices' | 'showDevice' | 'setLabels' | 'policies'>;
+  readonly fleet: Pick<Fleet, 'listDevices' | 'showDevice' | 'setLabels' | 'qualify' | 'policies'>;
   readonly files: FileContentStore;
   readonly catalog: Pick<
     Catalog,

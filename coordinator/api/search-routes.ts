@@ -1,7 +1,9 @@
-import { Front, Search, SearchStart, Trial } from '@fleetlora/shared/protocol';
+import { Front, Search, SearchStart, Trial, TrialComparison } from '@fleetlora/shared/protocol';
 import { Type } from 'typebox';
 import type { ApiDomains } from './ports.js';
 import { type ApiScope, answers, ByIdOrName, creates, routeOf } from './route.js';
+
+const TrialName = Type.String({ minLength: 3, maxLength: 130 });
 
 export function addSearchRoutes(api: ApiScope, { searches }: ApiDomains): void {
   api.route({
@@ -33,5 +35,10 @@ export function addSearchRoutes(api: ApiScope, { searches }: ApiDomains): void {
     ...routeOf('stopSearch'),
     schema: { params: ByIdOrName, response: answers(Search) },
     handler: ({ params }) => searches.stop(params.id),
+  });
+  api.route({
+    ...routeOf('compareTrials'),
+    schema: { querystring: Type.Object({ a: TrialName, b: TrialName }), response: answers(TrialComparison) },
+    handler: ({ query }) => searches.compare(query.a, query.b),
   });
 }

@@ -30,6 +30,7 @@ import type {
   Training,
   TrainingStart,
   Trial,
+  TrialComparison,
   Upload,
 } from '@fleetlora/shared/protocol';
 import { routes, uploadLengthHeader } from '@fleetlora/shared/protocol';
@@ -52,6 +53,7 @@ interface Exchanges {
   listDevices: { body: undefined; answer: Device[] };
   showDevice: { body: undefined; answer: Device };
   setLabels: { body: Labels; answer: Device };
+  qualifyDevice: { body: undefined; answer: Device };
   listPolicies: { body: undefined; answer: ScopedPolicy[] };
   setPolicy: { body: PolicySet; answer: ScopedPolicy };
   removePolicy: { body: undefined; answer: ScopedPolicy };
@@ -61,6 +63,7 @@ interface Exchanges {
   listTrials: { body: undefined; answer: Trial[] };
   showFront: { body: undefined; answer: Front };
   stopSearch: { body: undefined; answer: Search };
+  compareTrials: { body: undefined; answer: TrialComparison };
   createRelease: { body: ReleaseCreate; answer: Release };
   listReleases: { body: undefined; answer: Release[] };
   showRelease: { body: undefined; answer: Release };
@@ -82,7 +85,12 @@ export interface ApiClient {
    */
   call<R extends RouteName>(
     route: R,
-    request?: { id?: string; params?: Readonly<Record<string, string>>; body?: Exchanges[R]['body'] },
+    request?: {
+      id?: string;
+      params?: Readonly<Record<string, string>>;
+      query?: Readonly<Record<string, string>>;
+      body?: Exchanges[R]['body'];
+    },
   ): Promise<Exchanges[R]['answer']>;
   /** Sends a stream of `bytes` bytes to the content store. */
   upload(chunks: AsyncIterable<Uint8Array>, bytes: number): Promise<Upload>;
@@ -107,11 +115,14 @@ export function createApiClient(options: {
     /** What stands for the parameter of its path, or for each of them by name. */
     id: string | Readonly<Record<string, string>> | undefined,
     init: RequestInit,
+    query: Readonly<Record<string, string>> = {},
   ): Promise<Response> {
     const [method, template] = routes[route].split(' ') as [string, string];
-    const path = template.replace(/:([a-z]+)/g, (_, name: string) =>
+    const search = new URLSearchParams(query).toString();
+    const place = template.replace(/:([a-z]+)/g, (_, name: string) =>
       encodeURIComponent((typeof id === 'object' ? id[name] : id) ?? ''),
     );
+    const path = search === '' ? place : `${place}?${search}`;
     let response: Response;
     try {
       const headers = { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...init.headers };
@@ -131,12 +142,12 @@ export function createApiClient(options: {
   return {
     url,
     token,
-    async call(route, { id, params, body } = {}) {
+    async call(route, { id, params, query, body } = {}) {
       const init: RequestInit =
         body === undefined
           ? {}
           : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
-      const response = await request(route, params ?? id, init);
+      const response = await request(route, params ?? id, init, query);
       return (await response.json()) as Exchanges[typeof route]['answer'];
     },
     async upload(chunks, bytes) {

@@ -1,4 +1,4 @@
-import type { Front, Score, Trial } from '@fleetlora/shared/protocol';
+import type { DriftCorrection, Front, Score, Timing, Trial } from '@fleetlora/shared/protocol';
 import { decodeGenome } from '@fleetlora/shared/space';
 import type { CliContext } from './context.js';
 import { describeGenome } from './describe-genome.js';
@@ -30,13 +30,48 @@ const inKilo = (bytes: number | undefined): number | undefined =>
 const inMega = (bytes: number | undefined): number | undefined =>
   bytes === undefined ? undefined : bytes / 1e6;
 
-/** Columns of every table of trials. */
-export function trialColumns(): Column<Trial>[] {
+/**
+ * "2.31 ±0.04": a median, as the reference device of its search would have it, and by how much it
+ * may be off at 95 %.
+ */
+function formatTime(trial: Trial, quantity: 'decode' | 'prefill', digits: number): string | null {
+  if (trial.measurement === null) return null;
+  const { p50Ms, lowMs, highMs }: Timing = trial.measurement[quantity];
+  const factor = trial.correction?.[quantity] ?? 1;
+  const median = (p50Ms / factor).toFixed(digits);
+  if (lowMs === undefined || highMs === undefined) return median;
+  return `${median} ±${(Math.max(p50Ms - lowMs, highMs - p50Ms) / factor).toFixed(digits)}`;
+}
+
+/** "busy outliers ÷1.08": what to doubt, and what its times were divided by. */
+function describeDoubts({ measurement, correction }: Trial, leftOut: readonly string[]): string {
+  const flags = (measurement?.flags ?? []).filter((flag) => !leftOut.includes(flag));
+  return [...flags, ...describeCorrection(correction)].join(' ');
+}
+
+function describeCorrection(correction: DriftCorrection | null): string[] {
+  const factors = [correction?.decode ?? 1, correction?.prefill ?? 1].map((factor) => factor.toFixed(2));
+  const [decode, prefill] = factors;
+  if (factors.every((factor) => factor === '1.00')) return [];
+  return [decode === prefill ? `÷${decode}` : `÷${decode}/${prefill}`];
+}
+
+/** Flags that every measured one of these trials has: told once, not in each row. */
+export function sharedFlags(trials: readonly Trial[]): string[] {
+  const measured = trials.flatMap(({ measurement }) => (measurement ? [measurement.flags ?? []] : []));
+  const [first = [], ...others] = measured;
+  return others.length === 0 ? [] : first.filter((flag) => others.every((flags) => flags.includes(flag)));
+}
+
+/** Columns of a table of these trials; the one of flags only where there are some. */
+export function trialColumns(trials: readonly Trial[]): Column<Trial>[] {
+  const shared = sharedFlags(trials);
+  const flags: Column<Trial> = { title: 'flags', value: (trial) => describeDoubts(trial, shared) || null };
   return [
     { title: 'accuracy % [95 %]', align: 'right', value: (trial) => formatAccuracy(bestScore(trial)) },
     { title: 'loss nats', align: 'right', value: (trial) => fixed(bestScore(trial)?.loss, 3) },
-    { title: 'ms/token p50', align: 'right', value: (trial) => fixed(trial.measurement?.decode.p50Ms, 2) },
-    { title: 'TTFT ms', align: 'right', value: (trial) => fixed(trial.measurement?.prefill.p50Ms, 1) },
+    { title: 'ms/token p50', align: 'right', value: (trial) => formatTime(trial, 'decode', 2) },
+    { title: 'TTFT ms', align: 'right', value: (trial) => formatTime(trial, 'prefill', 1) },
     {
       title: 'peak MB',
       align: 'right',
@@ -47,6 +82,7 @@ export function trialColumns(): Column<Trial>[] {
       align: 'right',
       value: (trial) => fixed(inKilo(trial.measurement?.shippedBytes), 0),
     },
+    ...(trials.some((trial) => describeDoubts(trial, shared) !== '') ? [flags] : []),
     { title: 'form', value: (trial) => decodeGenome(trial.genome).form },
     { title: 'ranks, FFN widths', value: (trial) => describeGenome(trial.genome) },
   ];
@@ -83,7 +119,7 @@ export function renderFront(context: CliContext, front: Front): string {
         return alsoNamed ? `${title} = ${rowTitles[alsoNamed] ?? alsoNamed}` : title;
       },
     },
-    ...trialColumns().map((column) => ({
+    ...trialColumns(rows.map(({ trial }) => trial)).map((column) => ({
       ...column,
       value: (row: (typeof rows)[number], index: number) => column.value(row.trial, index),
     })),
@@ -91,4 +127,19 @@ export function renderFront(context: CliContext, front: Front): string {
   const table = renderTable(context, columns, rows, 'no trial is finished yet');
   const notices = front.notices.map((notice) => `${context.colors.yellow('!')} ${notice}`);
   return notices.length === 0 ? table : `${table}\n\n${notices.join('\n')}`;
+}
+
+/** Every trial of a search by number, with what to know of single ones. */
+export function renderTrials(context: CliContext, trials: readonly Trial[]): string {
+  const columns: Column<Trial>[] = [
+    { title: '#', align: 'right', value: (row) => row.number },
+    { title: 'state', value: (row) => row.state },
+    ...trialColumns(trials),
+    { title: 'note', value: (row) => row.reason ?? row.label ?? '' },
+  ];
+  const table = renderTable(context, columns, trials, 'no trial yet');
+  const shared = sharedFlags(trials);
+  return shared.length === 0
+    ? table
+    : `${table}\n\n${context.colors.yellow('!')} all measurements are flagged ${shared.join(', ')}`;
 }

@@ -7,6 +7,7 @@ export * from './explain-error.js';
 export * from './front-table.js';
 export * from './program.js';
 export * from './progress.js';
+export * from './render-comparison.js';
 export * from './row-counts.js';
 export * from './table.js';
 export * from './wait-for.js';

@@ -16,6 +16,7 @@ import { addRollout } from './commands/rollout.js';
 import { addSearch } from './commands/search.js';
 import { addStore } from './commands/store.js';
 import { addTrain, addTraining } from './commands/train.js';
+import { addTrial } from './commands/trial.js';
 import { addUp } from './commands/up.js';
 import { connectionHeading } from './connection.js';
 import type { CliContext } from './context.js';
@@ -75,6 +76,7 @@ Exit codes: 0 done, 1 failed, 2 used wrongly. NO_COLOR turns colours off; --json
     addDevices,
     addPolicy,
     addSearch,
+    addTrial,
     addRelease,
     addRollout,
     addRetention,

@@ -1,5 +1,5 @@
 import { CodedError } from '@fleetlora/shared/errors';
-import type { Search } from '@fleetlora/shared/protocol';
+import { completePlan, type Search, type SearchStart } from '@fleetlora/shared/protocol';
 import { formatSeconds } from '@fleetlora/shared/units';
 import type { ApiClient } from './api-client.js';
 import type { CliContext } from './context.js';
@@ -60,6 +60,20 @@ function describeSearch(search: Search): string {
   return `${formatSeconds(left)} left${infeasible}`;
 }
 
+/** "1 thread, prompt 128, cache 256, 15 + 65 samples in 5 sessions; sentinel every 8 jobs". */
+function describePlan({ plan, batch, sentinelEvery = 8, qualifiedOnly }: SearchStart): string {
+  const { threads, promptTokens, kvTokens, prefillRepeats, decodeRepeats, sessions, sustainedSeconds } =
+    completePlan(plan);
+  const samples = `${prefillRepeats} + ${decodeRepeats} samples in ${sessions} sessions`;
+  return [
+    `${threads} ${threads === 1 ? 'thread' : 'threads'}, prompt ${promptTokens}, cache ${kvTokens}, ${samples}`,
+    ...(sustainedSeconds > 0 ? [`${sustainedSeconds} s on end`] : []),
+    ...(batch === undefined ? [] : [`batches of ${batch}`]),
+    sentinelEvery === 0 ? 'no sentinel' : `sentinel every ${sentinelEvery} jobs`,
+    ...(qualifiedOnly ? ['qualified devices only'] : []),
+  ].join('; ');
+}
+
 /** A search in detail. */
 export function renderSearch(context: CliContext, search: Search): string {
   const { spec } = search;
@@ -74,6 +88,7 @@ export function renderSearch(context: CliContext, search: Search): string {
     ['objectives', `${spec.quality} and ${spec.costs.join(', ')}, by ${spec.strategy}, seed ${spec.seed}`],
     ['rows', `${spec.scoreRows} to compare on, ${spec.finalRows} held out for the front`],
     ['require', spec.require.join(', ') || null],
+    ['plan', describePlan(spec)],
     ['device class', spec.deviceClass],
     ['time', formatSeconds(search.elapsedSeconds)],
   ]);

@@ -1,5 +1,5 @@
 import type { Device, Labels, PolicySet, ScopedPolicy } from '@fleetlora/shared/protocol';
-import { board } from './example-devices.js';
+import { board, qualifying } from './example-devices.js';
 import { times } from './example-names.js';
 import { exampleOf, type RouteDoc } from './route-doc.js';
 
@@ -17,7 +17,8 @@ export const deviceDocs = {
     summary: 'All devices, and why they idle',
     description:
       'From the first enrolled to the last. `idleReason` says in words why a device has no work; `conditions` ' +
-      'is what it last said of its policies.',
+      'is what it last said of its policies, `qualification` whether it gives the same figure for the same ' +
+      'work, `progress` what it does for its job.',
     commands: ['devices', 'policy list', 'policy set', 'search start'],
     answer: exampleOf<Device[]>([board]),
   },
@@ -25,7 +26,7 @@ export const deviceDocs = {
     tag: 'devices',
     summary: 'One device',
     description: 'As in the list.',
-    commands: ['devices', 'devices label'],
+    commands: ['devices', 'devices label', 'devices qualify'],
     params: device,
     answer: exampleOf<Device>(board),
     errors: unknown,
@@ -40,6 +41,22 @@ export const deviceDocs = {
     body: exampleOf<Labels>({ labels: ['kitchen', 'night-only'] }),
     answer: exampleOf<Device>({ ...board, labels: ['kitchen', 'night-only'] }),
     errors: unknown,
+  },
+  qualifyDevice: {
+    tag: 'devices',
+    summary: 'Ask a device whether it is steady',
+    description:
+      'The device measures the same work five times; within 5 % it is accepted, and leaves its quarantine. ' +
+      '`qualifyJobId` names the job until it is over. One that is being asked is not asked twice.',
+    commands: ['devices qualify'],
+    params: device,
+    answer: exampleOf<Device>(qualifying),
+    errors: {
+      ...unknown,
+      DEVICE_OFFLINE: 'device "kitchen-pi" is offline',
+      STATE_CONFLICT:
+        'device "kitchen-pi" cannot qualify at present: policy of class raspberry-pi-5: on battery',
+    },
   },
   listPolicies: {
     tag: 'devices',

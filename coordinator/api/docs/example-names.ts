@@ -5,6 +5,7 @@ export const ids = {
   dataset: 'data_01kfb3w7y0z3a6b9c2d5e8f1gc',
   training: 'trn_01kfb3z1h4j7k0m3n6p9q2r5sd',
   device: 'dev_01kfb2r4s7t0v3w6x9y2z5a8be',
+  job: 'job_01kfb5d8e1f4g7h0j3k6m9n2pa',
   search: 'srch_01kfb5e0f3g6h9j2k5m8n1p4qf',
   trial: 'trl_01kfb5g2r5s8t1v4w7x0y3z6ag',
   release: 'rel_01kfb7j5b8c1d4e7f0g3h6j9kh',

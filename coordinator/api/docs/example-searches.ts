@@ -4,6 +4,7 @@ import {
   type Search,
   type SearchStart,
   type Trial,
+  type TrialComparison,
 } from '@fleetlora/shared/protocol';
 import { digests, ids, times } from './example-names.js';
 
@@ -83,4 +84,15 @@ export const front: Front = {
   chosenTrialId: ids.trial,
   chosenReason: 'lowest decodeMs of the points that meet accuracy>=max-1.0 and peakBytes<=200MB',
   notices: ['2 prompts of test are in train as well: the score on them says little'],
+};
+
+export const comparison: TrialComparison = {
+  a: { ...trial, id: 'trl_01kfb5f9k2m5n8p1q4r7s0t3va', number: 1, label: 'max' },
+  b: trial,
+  paired: true,
+  decode: { percent: -4.31, low: -4.62, high: -4.02 },
+  prefill: { percent: -2.18, low: -3.05, high: -1.33 },
+  peakBytesPercent: -1.2,
+  shippedBytesPercent: -38.5,
+  notices: [],
 };

@@ -37,6 +37,7 @@ const named = {
   Measurement: protocol.KeptMeasurement,
   Trial: protocol.Trial,
   Front: protocol.Front,
+  TrialComparison: protocol.TrialComparison,
   ReleaseCreate: protocol.ReleaseCreate,
   SignedManifest: protocol.SignedManifest,
   Release: protocol.Release,

@@ -1,5 +1,5 @@
 import type { Search, Trial } from '@fleetlora/shared/protocol';
-import { front, search, start, trial } from './example-searches.js';
+import { comparison, front, search, start, trial } from './example-searches.js';
 import { exampleOf, type RouteDoc } from './route-doc.js';
 
 const id = { id: 'Id or name of the search.' };
@@ -78,5 +78,29 @@ export const searchDocs = {
     params: id,
     answer: exampleOf<Search>({ ...search, state: 'stopped' }),
     errors: { ...unknown, STATE_CONFLICT: 'search "intents-pi5" is finished, wanted a running one' },
+  },
+  compareTrials: {
+    tag: 'searches',
+    summary: 'Two trials side by side',
+    description:
+      'By how many percent the costs of `b` are above those of `a`, times with their 95 % interval: a difference ' +
+      'whose interval includes 0 is not established. Candidates of one batch are compared round by round ' +
+      '(`paired`), others by the medians of their sessions. Trials are comparable only when plan, provider, ' +
+      'runtime, base model, device class, device, memory method and kind of processor are the same; trials of ' +
+      'two devices also when their search has corrected both by its sentinel. Everything that differs is named.',
+    commands: ['trial compare'],
+    params: {
+      a: 'A trial as SEARCH:TRIAL; search by id or name, trial by number, label or id.',
+      b: 'The other one, in the same form.',
+    },
+    answer: comparison,
+    errors: {
+      BAD_REQUEST: '"17" names no trial, wanted SEARCH:TRIAL such as intents-pi5:17',
+      NOT_FOUND: 'search "intents-pi5" has no trial with id, label or number "99"',
+      STATE_CONFLICT: 'trial intents-pi5:9 is infeasible, wanted one that was measured',
+      NOT_COMPARABLE:
+        'trials intents-pi5:1 and intents-pi4:1 were not measured in the same way: device class ' +
+        'raspberry-pi-5 and raspberry-pi-4; threads 4 and 1',
+    },
   },
 } as const satisfies Record<string, RouteDoc>;

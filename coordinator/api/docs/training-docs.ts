@@ -17,6 +17,7 @@ const training: Training = {
   loss: 1.234,
   tokensPerSecond: 812,
   etaSeconds: 1400,
+  waitReason: null,
   adapterId: null,
   error: null,
   createdAtMs: times.imported,

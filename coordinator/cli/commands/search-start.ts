@@ -1,8 +1,11 @@
 import { CodedError } from '@fleetlora/shared/errors';
 import type { CostObjective, Front, QualityObjective, SearchStart } from '@fleetlora/shared/protocol';
 import {
+  completePlan,
   costObjectives,
   defaultMeasurePlan,
+  limits,
+  maxSustainedSeconds,
   qualityObjectives,
   strategies,
 } from '@fleetlora/shared/protocol';
@@ -39,6 +42,11 @@ interface StartOptions extends ConnectionOptions {
   readonly threads: number;
   readonly maxTokens?: number;
   readonly ahead: number;
+  readonly sessions: number;
+  readonly sustained: number;
+  readonly batch?: number;
+  readonly sentinelEvery?: number;
+  readonly qualifiedOnly?: boolean;
   readonly wait?: boolean;
   readonly json?: boolean;
 }
@@ -96,6 +104,29 @@ export function addSearchStart(search: Command, context: CliContext): void {
     .option('--kv-tokens <n>', 'cache length of the time per output token', integer(1, 8192), plan.kvTokens)
     .option('--threads <n>', 'threads of the device', integer(1, 256), plan.threads)
     .option(
+      '--sessions <n>',
+      'fresh sessions of a measurement, each in a process of its own; from 5 on their spread says something',
+      integer(1, limits.sessions),
+      completePlan(plan).sessions,
+    )
+    .option(
+      '--sustained <seconds>',
+      'run each candidate on for so long, which shows what heat costs',
+      integer(0, maxSustainedSeconds),
+      0,
+    )
+    .option(
+      '--batch <n>',
+      'candidates of one shape that a device compares in one job (4 where they differ in ranks alone, else 1)',
+      integer(1, limits.batch),
+    )
+    .option(
+      '--sentinel-every <n>',
+      'jobs after which a device measures the same candidate again, so that drift shows; 0 never (8)',
+      integer(0, 1000),
+    )
+    .option('--qualified-only', 'give jobs to devices that were found steady, and to no others')
+    .option(
       '--max-tokens <n>',
       'longer rows lose tokens at their start (64, 512 for data whose answers are generated)',
       integer(8, 8192),
@@ -116,6 +147,7 @@ Examples:
   fleetlora search start --adapter intents --dataset intents-test --wait
   fleetlora search start --adapter intents --dataset intents-test --class raspberry-pi-5 \\
     --cost decodeMs --cost peakBytes --trials 120 --require 'accuracy>=max-1.0' --require 'peakBytes<=200MB'
+  fleetlora search start --adapter intents --dataset intents-test --space ranks.json --batch 8 --qualified-only
   fleetlora search start --adapter math --dataset gsm8k --quality accuracy --max-tokens 1024 --wait`,
     )
     .action(async (options: StartOptions) => {
@@ -142,9 +174,14 @@ Examples:
           promptTokens: options.promptTokens,
           kvTokens: options.kvTokens,
           threads: options.threads,
+          sessions: options.sessions,
+          ...(options.sustained > 0 && { sustainedSeconds: options.sustained }),
         },
         maxTokens: options.maxTokens ?? (dataset.task.kind === 'generation' ? GENERATION_TOKENS : ROW_TOKENS),
         ahead: options.ahead === 1 ? undefined : options.ahead,
+        batch: options.batch,
+        sentinelEvery: options.sentinelEvery,
+        qualifiedOnly: options.qualifiedOnly,
         space,
       };
       const started = await api.call('startSearch', { body });

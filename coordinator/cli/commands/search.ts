@@ -2,9 +2,8 @@ import { formatSeconds } from '@fleetlora/shared/units';
 import type { Command } from 'commander';
 import { type ConnectionOptions, connect, withConnection } from '../connection.js';
 import { type CliContext, printData } from '../context.js';
-import { renderFront, trialColumns } from '../front-table.js';
+import { renderFront, renderTrials } from '../front-table.js';
 import { renderTable } from '../table.js';
-
 import { followSearch, renderSearch } from '../watch-search.js';
 import { addSearchStart } from './search-start.js';
 
@@ -44,7 +43,8 @@ export function addSearch(program: Command, context: CliContext): void {
     .description(
       'Shows the points that no other point beats in everything, the baselines (the full network\n' +
         'unmerged and merged, the middle and the smallest), and which point is chosen and why.\n' +
-        'Accuracy stands with its 95 % interval; times are medians on the device.',
+        'Accuracy stands with its 95 % interval; times are medians on the device, ± the 95 % interval of\n' +
+        'the spread between sessions, and ÷ what they were corrected by where the device had drifted.',
     )
     .argument('<search>', 'name or id')
     .option('--json', 'print it as JSON')
@@ -72,13 +72,7 @@ export function addSearch(program: Command, context: CliContext): void {
     )
     .action(async (id: string, options: ShowOptions) => {
       const trials = await (await connect(context, options)).call('listTrials', { id });
-      const columns = [
-        { title: '#', align: 'right' as const, value: (row: (typeof trials)[number]) => row.number },
-        { title: 'state', value: (row: (typeof trials)[number]) => row.state },
-        ...trialColumns(),
-        { title: 'note', value: (row: (typeof trials)[number]) => row.reason ?? row.label ?? '' },
-      ];
-      printData(context, options.json, trials, (rows) => renderTable(context, columns, rows, 'no trial yet'));
+      printData(context, options.json, trials, (rows) => renderTrials(context, rows));
     });
 
   withConnection(search.command('stop'))

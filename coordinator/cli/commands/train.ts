@@ -163,14 +163,15 @@ export async function watchTraining(context: CliContext, api: ApiClient, id: str
   }
 }
 
-/** "loss 1.234, 812 tokens/s, 3 m 20 s left", as far as known. */
+/** "loss 1.234, 812 tokens/s, 3 m 20 s left, waits: the machine measures", as far as known. */
 export function describeProgress(
-  training: Pick<Training, 'loss' | 'tokensPerSecond' | 'etaSeconds'>,
+  training: Pick<Training, 'loss' | 'tokensPerSecond' | 'etaSeconds' | 'waitReason'>,
 ): string {
   const parts: string[] = [];
   if (training.loss !== null) parts.push(`loss ${training.loss.toFixed(3)}`);
   if (training.tokensPerSecond !== null) parts.push(`${Math.round(training.tokensPerSecond)} tokens/s`);
   if (training.etaSeconds !== null) parts.push(`${formatSeconds(training.etaSeconds)} left`);
+  if (training.waitReason) parts.push(`waits: ${training.waitReason}`);
   return parts.join(', ');
 }
 

@@ -9,6 +9,7 @@ interface UpOptions {
   readonly port: number;
   readonly mqttPort: number;
   readonly log: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+  readonly qualify?: string;
   readonly json?: boolean;
 }
 
@@ -31,6 +32,11 @@ export function addUp(program: Command, context: CliContext): void {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <port>', 'web port, 0 = any free one', integer(0, 65535), 7410)
     .option('--mqtt-port <port>', 'MQTT port, 0 = any free one', integer(0, 65535), 7411)
+    .option(
+      '--qualify <when>',
+      'ask devices whether they are steady at their birth, when that is not known of their present agent,\n' +
+        'runtime and processor, or on request alone: birth or request (FLEETLORA_QUALIFY, else birth)',
+    )
     .option('--log <level>', 'silent, error, warn, info or debug', 'info')
     .option('--json', 'print where it listens as one JSON object')
     .addHelpText(
@@ -43,7 +49,7 @@ Examples:
     )
     .action(async (options: UpOptions) => {
       // Loaded here: no other command needs the service and its native libraries.
-      const { databaseUrlOf, startCoordinator } = await import('../../app.js');
+      const { databaseUrlOf, qualifyTimeOf, startCoordinator } = await import('../../app.js');
       const dataFolder = dataFolderOf(options, context.env);
       const config = {
         dataFolder,
@@ -52,6 +58,7 @@ Examples:
         mqttPort: options.mqttPort,
         logLevel: options.log,
         databaseUrl: databaseUrlOf(context.env),
+        qualify: qualifyTimeOf(options.qualify, context.env),
       };
       const running = await startCoordinator(config, {}, context.signal);
       try {

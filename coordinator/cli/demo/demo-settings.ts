@@ -24,5 +24,13 @@ export function demoSearch(
     require: ['accuracy>=max-2.0'],
     plan: { ...defaultMeasurePlan, threads: 1 },
     maxTokens: 64,
+    // Once: somebody works on this machine, and a demo must not end because it drifted.
+    sentinelEvery: 1000,
   };
 }
+
+/**
+ * Waits of the demo's agent for a cool and quiet machine, in seconds: it shares one with a
+ * coordinator, and somebody sits before it.
+ */
+export const demoGates = ['--cool-wait', '10', '--quiet-wait', '3'];

@@ -20,7 +20,7 @@ import { askDevice } from './ask-device.js';
 import { assets, requireAsset } from './assets.js';
 import { renderAnswers, whereToLook } from './closing-words.js';
 import { agentFolder, coordinatorFolder, type Demo, type DemoOptions } from './demo.js';
-import { demoSearch } from './demo-settings.js';
+import { demoGates, demoSearch } from './demo-settings.js';
 import { prepareData } from './prepare-data.js';
 import { createProcesses } from './processes.js';
 import { baselineRows, type DemoReport, servedOf, toReportRow } from './report.js';
@@ -128,7 +128,11 @@ async function startCoordinator(demo: Demo): Promise<ApiClient> {
   const log = join(folder, 'coordinator.log');
   const child = processes.start(
     'coordinator',
-    [assets.coordinator, 'up', '--data', data, '--port', '0', '--mqtt-port', '0', '--log', 'warn'],
+    // Nobody watches a demo to see a device qualify.
+    [
+      ...[assets.coordinator, 'up', '--data', data, '--port', '0', '--mqtt-port', '0', '--log', 'warn'],
+      ...['--qualify', 'request'],
+    ],
     log,
   );
   const client = async (): Promise<ApiClient> => {
@@ -186,7 +190,7 @@ async function startDevice(demo: Demo, api: ApiClient): Promise<Device> {
   await processes.run('fleetlora-agent enroll', [assets.agent, 'enroll', enrollUrl, code, ...data]);
   processes.start(
     'agent',
-    [assets.agent, 'run', ...data, '--serve-port', '0', '--log', 'warn'],
+    [assets.agent, 'run', ...data, ...demoGates, '--serve-port', '0', '--log', 'warn'],
     join(folder, 'agent.log'),
   );
   const devices = await waitFor(
