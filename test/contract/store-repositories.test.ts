@@ -7,7 +7,7 @@ import { coded } from '../lib/coded.js';
 import { testOnBothEngines } from '../lib/store-engines.js';
 import { letterDigest, storedSearch, storedSpace, storedTrial } from '../lib/stored-records.js';
 import { testFacts } from '../lib/test-device.js';
-import { jobBody, measurement } from '../lib/test-fleet.js';
+import { jobBody, measurement, testQualification } from '../lib/test-fleet.js';
 
 const base: Base = {
   id: 'base_01',
@@ -168,6 +168,8 @@ testOnBothEngines((t, { place, fresh }) => {
       serveUrl: null,
       labels: [],
       conditions: null,
+      qualification: null,
+      quarantine: null,
     };
     t.same(await fleet.devices.find('dev_01'), { ...shown, ...unseen });
     await fleet.devices.update('dev_01', { online: true, session: 2 ** 40, serveUrl: 'http://x' });
@@ -191,6 +193,14 @@ testOnBothEngines((t, { place, fresh }) => {
     );
     await fleet.devices.markAllOffline();
     t.equal((await fleet.devices.find('dev_01'))?.online, false);
+    const judged = {
+      qualification: { ...testQualification, atMs: 5 },
+      quarantine: { reason: 'too slow', sinceMs: 6 },
+    };
+    await fleet.devices.update('dev_01', judged);
+    t.match(await fleet.devices.find('dev_01'), judged);
+    await fleet.devices.update('dev_01', { quarantine: null });
+    t.match(await fleet.devices.find('dev_01'), { ...judged, quarantine: null });
   });
 
   t.test('jobs', async (t) => {
@@ -238,6 +248,43 @@ testOnBothEngines((t, { place, fresh }) => {
     t.same(ids(await jobs.listOfSearch('srch_01')), ['job_03', 'job_01', 'job_02']);
     t.same(ids(await jobs.listOfSearch('srch_02')), []);
     t.same((await jobs.find('job_03'))?.trialIds, ['trl_02', 'trl_03'], 'a job of several trials');
+    await jobs.insert(job('job_05', { kind: 'sentinel', trialIds: [], createdAtMs: 9 }));
+    t.same(ids(await jobs.listOfSearch('srch_01')), ['job_03', 'job_01', 'job_02', 'job_05']);
+    t.same(ids(await jobs.listOfSearch('srch_01', 'trial')), ['job_03', 'job_01', 'job_02']);
+    t.same(ids(await jobs.listOfSearch('srch_01', 'sentinel')), ['job_05']);
+  });
+
+  t.test('the ended qualifications of a device, but for the newest, are deleted', async (t) => {
+    const { jobs } = (await fresh(t)).fleet;
+    const insert = (id: string, deviceId: string, createdAtMs: number, changes: Partial<StoredJob> = {}) =>
+      jobs.insert({
+        ...{ id, deviceId, createdAtMs, kind: 'qualification', searchId: '', trialIds: [], state: 'FAILED' },
+        body: { kind: 'qualify', runs: 5, pauseMs: 1000, timeoutMs: 60_000 },
+        ...{ sends: 1, sentAtMs: 2, endedAtMs: 3, result: null, reason: 'no space' },
+        ...changes,
+      });
+    for (const [id, createdAtMs] of [
+      ['job_e', 1],
+      ['job_b', 2],
+      ['job_d', 2],
+      ['job_a', 4],
+    ] as const)
+      await insert(id, 'dev_01', createdAtMs);
+    await insert('job_c', 'dev_01', 0, { state: 'SENT', endedAtMs: null });
+    await insert('job_f', 'dev_02', 0);
+    await insert('job_g', 'dev_01', 0, {
+      ...{ kind: 'trial', searchId: 'srch_01', trialIds: ['trl_01'], body: jobBody },
+    });
+    const left = async () => {
+      const found = await Promise.all([...'abcdefg'].map((letter) => jobs.find(`job_${letter}`)));
+      return found.flatMap((job) => (job === null ? [] : [job.id.slice(-1)])).join('');
+    };
+    await jobs.deleteQualifications('dev_01', 4);
+    t.equal(await left(), 'abcdefg');
+    await jobs.deleteQualifications('dev_01', 2);
+    t.equal(await left(), 'acdfg', 'by creation, then by id; unfinished ones, others and trials stay');
+    await jobs.deleteQualifications('dev_01', 0);
+    t.equal(await left(), 'cfg');
   });
 
   t.test('catalog: names are unique within their kind', async (t) => {
@@ -315,7 +362,9 @@ testOnBothEngines((t, { place, fresh }) => {
     await campaign.insertTrial(trial(0));
     await t.rejects(campaign.insertTrial(trial(1, { id: 'trl_09' })), 'a number is there once');
     t.same(await campaign.listTrials(search.id), [trial(0), trial(1)], 'by number');
-    const end = { state: 'finished', deviceId: 'dev_01', score, measurement, toldSequence: 3 } as const;
+    const correction = { decode: 1.08, prefill: 1, sentinelJobId: 'job_01' };
+    const measured = { deviceId: 'dev_01', measurement, correction };
+    const end = { state: 'finished', ...measured, score, toldSequence: 3 } as const;
     await campaign.updateTrial('trl_01', end);
     t.same(await campaign.listTrials(search.id), [trial(0), trial(1, end)]);
     t.same(await campaign.countTrials(search.id), { pending: 1, finished: 1 });

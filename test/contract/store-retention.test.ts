@@ -190,6 +190,47 @@ testOnBothEngines((t, { fresh }) => {
     t.equal(await retention.hasSamples('srch_none'), false);
   });
 
+  t.test('jobs of a batch and of the sentinel: samples of all their candidates', async (t) => {
+    const store = await withModels(await fresh(t));
+    await store.campaign.insertSearch(storedSearch('one'));
+    const none = { percent: 0, low: 0, high: 0 };
+    const both = { prefill: none, decode: none };
+    const batched = (position: number): Measurement => ({
+      ...measurement,
+      batch: { size: 2, position, seed: 1, duplicate: both, difference: both },
+    });
+    const [first, other] = [batched(0), batched(1)];
+    const shared = (samples: number[]): Measurement => ({
+      ...first,
+      batch: first.batch && { ...first.batch, sharedSamplesMs: { prefill: samples, decode: [] } },
+    });
+    const batch: StoredJob['result'] = {
+      ...{ jobId: 'job_0123456789', outcome: 'measured', measurement: shared([123]), others: [other] },
+    };
+    await store.fleet.jobs.insert(jobOf('one', 0, { trialIds: ['trl_one_0', 'trl_one_1'], result: batch }));
+    await store.fleet.jobs.insert(jobOf('one', 1, { kind: 'sentinel', trialIds: [] }));
+    for (const [number, measured] of [shared([123]), other].entries())
+      await store.campaign.insertTrial(trialOf('one', number, measured));
+    const { retention } = store;
+    // "20", "2,3" of each of two candidates and "123" of the first, in trials and job; 5 of the sentinel.
+    t.match(await retention.weighSearch('srch_one'), { trials: 2, jobs: 2, sampleBytes: 2 * 13 + 5 });
+    await retention.dropSamples('srch_one');
+    t.match(await retention.weighSearch('srch_one'), { jobs: 2, sampleBytes: 0 });
+    const empty = (measured: Measurement): Measurement => ({
+      ...measured,
+      prefill: { ...measured.prefill, samplesMs: [] },
+      decode: { ...measured.decode, samplesMs: [] },
+    });
+    t.same((await store.fleet.jobs.find('job_one_0'))?.result, {
+      ...batch,
+      measurement: empty(shared([])),
+      others: [empty(other)],
+    });
+    t.same((await store.campaign.listTrials('srch_one'))[1]?.measurement, empty(other));
+    t.equal(await retention.deleteSearch('srch_one'), true);
+    t.same(await store.fleet.jobs.listOfSearch('srch_one'), [], 'the sentinel goes with its search');
+  });
+
   t.test('a search goes with its trials and jobs, unless something needs it', async (t) => {
     const store = await withModels(await fresh(t));
     await addSearch(store, 'gone', 3);

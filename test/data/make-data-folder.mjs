@@ -6,7 +6,7 @@
  *
  * CHECKOUT is a built checkout of that release. Real processes of it import the tests' tiny base
  * and adapter, train a second adapter, search on one agent, release the chosen candidate and roll
- * it out. Run it under `unshare -u sh -c 'hostname board; ...'` to keep the machine's name out.
+ * it out; from 0.2.0 on a second search is cut off in its middle. Run it under `unshare -u sh -c 'hostname board; ...'` to keep the machine's name out.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,8 +21,14 @@ if (!checkout || !out) throw new Error('usage: make-data-folder.mjs CHECKOUT OUT
 const root = resolve(checkout);
 const work = mkdtempSync(join(tmpdir(), 'fleetlora-old-'));
 const cli = (workspace) => join(root, workspace, 'dist', 'cli', 'main.js');
+const release = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
+const children = [];
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
 const start = (args) => {
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
   return { child, line: once(child.stdout, 'data') };
 };
 const { tinyBaseFiles, tinyAdapterFiles } = await import(pathToFileURL(join(root, 'test/dist/lib/open-models.js')));
@@ -72,7 +78,8 @@ const adapter = await call('POST', '/v1/adapters', {
 const rows = Array.from({ length: 40 }, (_, i) => ({ prompt: `row ${i}: `, completion: i % 2 ? 'odd' : 'even' }));
 const text = Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 const { digest } = await call('POST', '/v1/uploads', text);
-await call('POST', '/v1/datasets', { name: 'rows', digest });
+const files = release === '0.1.0' ? { digest } : { files: { all: digest } };
+await call('POST', '/v1/datasets', { name: 'rows', ...files });
 await call('POST', '/v1/trainings', {
   ...{ name: 'trained', base: 'tiny', dataset: 'rows', space: adapter.space },
   options: { steps: 2, warmupSteps: 1, batchRows: 2, maxTokens: 16, checkpointEverySteps: 1, threads: 1, seed: 1 },
@@ -84,11 +91,12 @@ spawnSync(process.execPath, [cli('agent'), 'enroll', url, code, ...agentData, '-
 const agent = start([cli('agent'), 'run', ...agentData, '--serve-port', '0', '--log', 'warn', '--json']);
 await until(() => call('GET', '/v1/devices'), ([device]) => device?.online);
 await until(() => call('GET', '/v1/trainings/trained'), ({ state }) => state !== 'running');
-await call('POST', '/v1/searches', {
-  ...{ name: 'old', adapter: 'wide', dataset: 'rows', deviceClass: 'board', strategy: 'nsga2', quality: 'loss' },
+const search = {
+  ...{ adapter: 'wide', dataset: 'rows', deviceClass: 'board', strategy: 'nsga2', quality: 'loss' },
   ...{ costs: ['decodeMs'], trials: 8, seed: 1, scoreRows: 20, finalRows: 20, finalPoints: 2, require: [] },
   ...{ plan: { promptTokens: 8, kvTokens: 8, prefillRepeats: 2, decodeRepeats: 2, threads: 1 }, maxTokens: 16 },
-});
+};
+await call('POST', '/v1/searches', { name: 'old', ...search });
 await until(() => call('GET', '/v1/searches/old'), ({ state }) => state === 'finished' || state === 'failed');
 await call('POST', '/v1/releases', { name: 'one', search: 'old', goldenPrompts: ['row 1: ', 'row 2: '] });
 const [{ id }] = await call('GET', '/v1/devices');
@@ -99,6 +107,13 @@ const summary = {
   search: (await call('GET', '/v1/searches/old')).state,
   rollout: (await call('GET', `/v1/rollouts/${rollout.id}`)).state,
 };
+if (release !== '0.1.0') {
+  const scope = { kind: 'label', name: 'lab' };
+  await call('PUT', '/v1/policies', { scope, policy: { maxTemperatureC: 150 } });
+  await call('PUT', `/v1/devices/${id}/labels`, { labels: ['lab'] });
+  await call('POST', '/v1/searches', { name: 'cut', ...search, trials: 12, seed: 2 });
+  await until(() => call('GET', '/v1/searches/cut'), ({ finishedTrials }) => finishedTrials >= 3);
+}
 
 agent.child.kill('SIGTERM');
 await once(agent.child, 'exit');

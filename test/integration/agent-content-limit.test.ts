@@ -31,7 +31,15 @@ t.test('an agent that keeps at most 1 byte: the files of a job stay for it and g
     for (const blob of [base, adapter, tokenizer]) coordinator.addBlob(blob);
   const start = () =>
     startAgent(
-      { dataFolder: data, servePort: 0, serveThreads: 1, contentLimitBytes: 1, logLevel: 'silent' },
+      {
+        dataFolder: data,
+        servePort: 0,
+        serveThreads: 1,
+        contentLimitBytes: 1,
+        coolWaitSeconds: 0,
+        quietWaitSeconds: 0,
+        logLevel: 'silent',
+      },
       quiet,
     );
   const agent = await start();

@@ -184,6 +184,23 @@ t.test('hostile messages are dropped, counted and logged once', async (t) => {
   t.ok(link.state().connected);
 });
 
+t.test('progress is told at most once, and what is said of it offline is lost', async (t) => {
+  const coordinator = await startFakeCoordinator(t);
+  const { link } = await open(t, coordinator);
+  await coordinator.next('birth');
+  const progress = (done: number) => ({ jobId: 'job_0123456789', step: 'timing', done, of: 5 }) as const;
+  link.tellProgress(progress(1));
+  t.match(await coordinator.next('progress'), { session: 1, body: progress(1) });
+  t.equal(coordinator.qos.get('progress'), 0);
+  coordinator.cut();
+  while (link.state().connected) await new Promise(setImmediate);
+  link.tellProgress(progress(2));
+  await coordinator.next('birth');
+  link.tellProgress(progress(3));
+  t.match(await coordinator.next('progress'), { session: 2, body: progress(3) });
+  t.equal(coordinator.qos.get('birth'), 1);
+});
+
 t.test('a message on another device’s topic never arrives', async (t) => {
   const coordinator = await startFakeCoordinator(t);
   const { link } = await open(t, coordinator);

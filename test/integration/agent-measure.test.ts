@@ -2,56 +2,51 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { link, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CandidateJob, measureCandidate } from '@fleetlora/agent/measure';
-import { systemClock } from '@fleetlora/shared/clock';
+import { type MeasureTask, measureJob } from '@fleetlora/agent/measure';
 import { Measurement, parseAs } from '@fleetlora/shared/protocol';
-import { encodeGenome, type Form, uniformGenome } from '@fleetlora/shared/space';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { killChild } from '../lib/child-processes.js';
-import { layReferenceModel, layTinyModel } from '../lib/laid-models.js';
+import { layReferenceModel } from '../lib/laid-models.js';
+import { calmDoors, genomeText, openMeasureTask } from '../lib/measure-tasks.js';
 import { missingReference } from '../lib/reference.js';
 import { tempFolder } from '../lib/temp-folder.js';
 
 const child = (name: string): URL => new URL(`../lib/children/${name}-child.js`, import.meta.url);
-const quiet = { startedRequests: () => 0, whenIdle: () => Promise.resolve() };
-const doors = { clock: systemClock, activity: quiet };
-const genomeText = (form: Form, rank = 4, width = 8, layers = 2): string =>
-  encodeGenome(uniformGenome(layers, rank, width, form));
-
-async function openJob(t: Test, changes: Partial<CandidateJob> = {}): Promise<CandidateJob> {
-  const folder = await tempFolder(t);
-  const model = await layTinyModel();
-  await writeFile(join(folder, 'base'), model.base);
-  await writeFile(join(folder, 'adapter'), model.adapter);
-  return {
-    folder,
-    base: 'base',
-    adapter: 'adapter',
-    baseDigest: model.baseDigest,
-    adapterDigest: model.adapterDigest,
-    genome: genomeText('unmerged'),
-    plan: { promptTokens: 8, kvTokens: 16, prefillRepeats: 3, decodeRepeats: 5, threads: 1 },
-    scratch: join(folder, 'scratch', 'job_0123456789'),
-    timeoutMs: 60_000,
-    ...changes,
-  };
-}
+const doors = calmDoors();
 
 for (const form of ['unmerged', 'merged'] as const)
   t.test(`${form}: a measurement holds all samples, loads, memory and bytes [rank 4, width 8]`, async (t) => {
-    const job = await openJob(t, { genome: genomeText(form) });
-    const { outcome, ...rest } = await measureCandidate(job, doors);
+    const job = await openMeasureTask(t, { genome: genomeText(form) });
+    const { outcome, ...rest } = await measureJob(job, doors);
     t.equal(outcome, 'measured', JSON.stringify(rest));
     const { measurement } = rest as { measurement: Measurement };
     parseAs(Measurement, measurement, 'measurement');
     t.same(measurement.plan, job.plan);
     t.match(measurement.runtime, /^onnxruntime-node 1\./);
-    t.match([measurement.prefill.n, measurement.decode.n], [3, 5]);
-    t.equal(measurement.prefill.samplesMs.length, 3);
-    // Nearest rank: of 5 samples the p50 is the third, the p90 the fifth.
-    const sorted = [...measurement.decode.samplesMs].sort((a, b) => a - b);
-    t.equal(measurement.decode.p50Ms, sorted[2]);
-    t.equal(measurement.decode.p90Ms, sorted[4]);
+    // A plan of before 0.3 means two sessions; each takes half of 3 and of 5, rounded up.
+    const { prefill, decode } = measurement;
+    t.same(
+      [prefill.sessionSizes, decode.sessionSizes],
+      [
+        [2, 2],
+        [3, 3],
+      ],
+    );
+    t.same([prefill.n, decode.n], [4, 6]);
+    t.equal(prefill.samplesMs.length, 4);
+    // Nearest rank: of 6 samples the p50 is the third, the p90 the sixth.
+    const sorted = [...decode.samplesMs].sort((a, b) => a - b);
+    t.equal(decode.p50Ms, sorted[2]);
+    t.equal(decode.p90Ms, sorted[5]);
+    t.same(decode.established, { p50: false, p90: false, p99: false });
+    t.equal(measurement.coldLoadsMs?.length, 2);
+    t.same([measurement.form, measurement.provider], [form, 'cpu']);
+    t.match(measurement.flags, ['fewSessions']);
+    t.same(
+      [measurement.batch, measurement.energy, measurement.sustained],
+      [undefined, undefined, undefined],
+      'what was not asked for, or no sensor tells, is absent',
+    );
     t.ok(measurement.coldLoadMs > 0 && measurement.warmLoadMs > 0);
     t.ok(measurement.peakBytes >= measurement.baselineBytes);
     t.ok(measurement.anonymousBytes > 0);
@@ -66,12 +61,12 @@ for (const form of ['unmerged', 'merged'] as const)
 
 for (const [step, entries] of [
   ['merging', { preparation: child('abort') }],
-  ['timing', { timing: child('abort') }],
+  ['timing', { session: child('abort') }],
   ['weighing', { memory: child('abort') }],
 ] as const)
   t.test(`a child that crashes while ${step} makes the candidate infeasible`, async (t) => {
-    const job = await openJob(t, { genome: genomeText('merged') });
-    const outcome = await measureCandidate(job, { ...doors, entries });
+    const job = await openMeasureTask(t, { genome: genomeText('merged') });
+    const outcome = await measureJob(job, { ...doors, entries });
     t.same(outcome, { outcome: 'infeasible', reason: `${step} crashed with SIGABRT` });
     t.same(await readdir(join(job.folder, 'scratch')), []);
   });
@@ -93,9 +88,9 @@ for (const [counters, outcome, reason, tries] of [
   t.test(
     `a child that SIGKILL ends, OOM counters ${counters}: ${outcome} after ${tries} tries`,
     async (t) => {
-      const job = await openJob(t);
+      const job = await openMeasureTask(t);
       const killed: string[] = [];
-      const found = await measureCandidate(job, {
+      const found = await measureJob(job, {
         ...doors,
         entries: { memory: child('sigkill') },
         readOomKills: oomKills[counters](),
@@ -112,10 +107,10 @@ for (const step of ['merging', 'timing', 'weighing'] as const)
     `a child that is killed once while ${step} is run again, and the candidate is measured`,
     { skip },
     async (t) => {
-      const job = await openJob(t, { genome: genomeText('merged') });
-      const names = { merging: 'preparation-child', timing: 'timing-child', weighing: 'memory-child' };
+      const job = await openMeasureTask(t, { genome: genomeText('merged') });
+      const names = { merging: 'preparation-child', timing: 'session-child', weighing: 'memory-child' };
       const killed: string[] = [];
-      const measuring = measureCandidate(job, {
+      const measuring = measureJob(job, {
         ...doors,
         readOomKills: oomKills.still(),
         onKilled: (killedStep, killer) => killed.push(`${killedStep} by ${killer}`),
@@ -127,21 +122,21 @@ for (const step of ['merging', 'timing', 'weighing'] as const)
   );
 
 t.test('a child that hangs is killed at the timeout of the job', async (t) => {
-  const job = await openJob(t, { timeoutMs: 1000 });
-  const outcome = await measureCandidate(job, { ...doors, entries: { timing: child('hang') } });
+  const job = await openMeasureTask(t, { timeoutMs: 1000 });
+  const outcome = await measureJob(job, { ...doors, entries: { session: child('hang') } });
   t.match(outcome, { outcome: 'failed', reason: /timing was not done after the job's 1000 ms/ });
 });
 
 t.test('a canceled job', async (t) => {
   const abort = new AbortController();
-  const job = await openJob(t, { signal: abort.signal });
-  const running = measureCandidate(job, { ...doors, entries: { timing: child('hang') } });
+  const job = await openMeasureTask(t, { signal: abort.signal });
+  const running = measureJob(job, { ...doors, entries: { session: child('hang') } });
   abort.abort();
   t.match(await running, { outcome: 'canceled' });
 });
 
 t.test('candidates that do not fit are rejected, missing files are a failure', async (t) => {
-  const check = async (changes: Partial<CandidateJob>) => measureCandidate(await openJob(t, changes), doors);
+  const check = async (changes: Partial<MeasureTask>) => measureJob(await openMeasureTask(t, changes), doors);
   const plan = { promptTokens: 8, kvTokens: 16, prefillRepeats: 1, decodeRepeats: 1, threads: 1 };
   t.match(await check({ genome: genomeText('unmerged', 5) }), {
     outcome: 'rejected',
@@ -166,23 +161,8 @@ t.test('candidates that do not fit are rejected, missing files are a failure', a
   t.match(await check({ plan: { ...plan, promptTokens: 65 } }), { outcome: 'rejected', reason: /needs 65/ });
 });
 
-t.test('a timing pass that completions disturb is taken once more, and then given up', async (t) => {
-  const job = await openJob(t);
-  let looks = 0;
-  // The count moves between the looks before and after the first pass only.
-  const once = { whenIdle: () => Promise.resolve(), startedRequests: () => (++looks > 1 ? 1 : 0) };
-  t.match(await measureCandidate(job, { ...doors, activity: once }), { outcome: 'measured' });
-  t.equal(looks, 4, 'two passes');
-  let count = 0;
-  const always = { whenIdle: () => Promise.resolve(), startedRequests: () => count++ };
-  t.match(await measureCandidate(job, { ...doors, activity: always }), {
-    outcome: 'failed',
-    reason: /served completions during 2 tries/,
-  });
-});
-
 t.test('a big parent does not show in the memory of its child', async (t) => {
-  const job = await openJob(t);
+  const job = await openMeasureTask(t);
   const parent = fork(new URL('../lib/children/big-parent.js', import.meta.url), [], { execArgv: [] });
   parent.send({
     files: { folder: job.folder, base: 'base', overlay: 'adapter', genome: job.genome },
@@ -220,7 +200,7 @@ t.test('the super-adapter of the reference folder', { skip: missingReference('mo
       scratch: join(folder, 'scratch'),
       timeoutMs: 120_000,
     };
-    const outcome = await measureCandidate(job, doors);
+    const outcome = await measureJob(job, doors);
     if (outcome.outcome !== 'measured') throw new Error(outcome.reason);
     return outcome.measurement;
   };

@@ -2,7 +2,13 @@ import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { parseArguments, requireLoopback, requireNode, startCoordinator } from '@fleetlora/coordinator';
+import {
+  parseArguments,
+  qualifyTimeOf,
+  requireLoopback,
+  requireNode,
+  startCoordinator,
+} from '@fleetlora/coordinator';
 import t, { type Test } from 'tap';
 import { coded } from '../lib/coded.js';
 import { runCoordinator, temporaryFolder } from '../lib/running-coordinator.js';
@@ -95,12 +101,33 @@ t.test('a second coordinator on the same folder is refused, until the first one 
   await (await second()).stop();
 });
 
+t.test(
+  'when devices are asked whether they are steady: the option, else the environment, else at birth',
+  async (t) => {
+    t.equal(qualifyTimeOf(undefined, {}), 'atBirth');
+    t.equal(qualifyTimeOf(undefined, { FLEETLORA_QUALIFY: '' }), 'atBirth');
+    t.equal(qualifyTimeOf(undefined, { FLEETLORA_QUALIFY: 'request' }), 'onRequest');
+    t.equal(qualifyTimeOf('birth', { FLEETLORA_QUALIFY: 'request' }), 'atBirth');
+    t.throws(
+      () => qualifyTimeOf('constructor', {}),
+      coded('BAD_USAGE', '--qualify constructor', 'birth, request'),
+    );
+    t.throws(
+      () => qualifyTimeOf(undefined, { FLEETLORA_QUALIFY: 'no' }),
+      coded('BAD_USAGE', 'FLEETLORA_QUALIFY no'),
+    );
+    t.match(parseArguments(['--qualify', 'request']), { qualify: 'onRequest' });
+    t.match(parseArguments([], { FLEETLORA_QUALIFY: 'request' }), { qualify: 'onRequest' });
+  },
+);
+
 t.test('arguments that do not fit', async (t) => {
   for (const argv of [
     ['--port', '65536'],
     ['--port', 'x'],
     ['--mqtt-port', '-1'],
     ['--log', 'loud'],
+    ['--qualify', 'never'],
     ['--other'],
     ['extra'],
   ])

@@ -1,8 +1,6 @@
-import { createProgram, exitCodeOf, explainError } from '@fleetlora/coordinator/cli';
 import type { Conditions, Device, ScopedPolicy } from '@fleetlora/shared/protocol';
-import { CommanderError } from 'commander';
 import t from 'tap';
-import { memoryContext } from '../lib/memory-context.js';
+import { commandOf } from '../lib/command-of.js';
 import { runCoordinator, type TestCoordinator } from '../lib/running-coordinator.js';
 import { enrollTestDevice } from '../lib/test-device.js';
 
@@ -14,22 +12,6 @@ const forbidden: Conditions = {
   metered: null,
   localTime: '14:10',
 };
-
-/** Runs a command line in this process, as the binary does. */
-function commandOf({ url, token }: TestCoordinator) {
-  return async (...args: string[]): Promise<{ code: number; out: string; err: string }> => {
-    const memory = memoryContext();
-    const context = { ...memory, env: { FLEETLORA_URL: url, FLEETLORA_TOKEN: token } };
-    try {
-      await createProgram(context).parseAsync(args, { from: 'user' });
-      return { code: 0, out: memory.out(), err: memory.err() };
-    } catch (error) {
-      const code = error instanceof CommanderError ? 2 : exitCodeOf(error);
-      const told = error instanceof CommanderError ? '' : explainError(error);
-      return { code, out: memory.out(), err: memory.err() + told };
-    }
-  };
-}
 
 t.test('policies are set for a class and a label, listed and removed', async (t) => {
   const run = commandOf(await runCoordinator(t));

@@ -57,6 +57,14 @@ async function openCoordinator(t: Test): Promise<TestCoordinator> {
   return coordinator;
 }
 
+const config = {
+  servePort: 0,
+  serveThreads: 1,
+  coolWaitSeconds: 0,
+  quietWaitSeconds: 0,
+  logLevel: 'silent',
+} as const;
+
 /** A real agent in this process, whose sensors the test sets. */
 async function openAgent(t: Test, coordinator: TestCoordinator, name: string): Promise<TestAgent> {
   const dataFolder = join(await tempFolder(t), 'agent');
@@ -75,7 +83,7 @@ async function openAgent(t: Test, coordinator: TestCoordinator, name: string): P
     localTime: () => ({ minuteOfDay: senses.minuteOfDay, isSet: true }),
   };
   const start = () =>
-    startAgent({ dataFolder, servePort: 0, serveThreads: 1, logLevel: 'silent' }, quiet, {
+    startAgent({ ...config, dataFolder }, quiet, {
       sensors,
       checkPoliciesEveryMs: 20,
     });
@@ -123,6 +131,8 @@ async function search({ call }: TestCoordinator, name: string, trials: number, p
     scoreRows: 2,
     finalRows: 0,
     finalPoints: 0,
+    // A job is a trial: what is counted here are jobs.
+    sentinelEvery: 0,
     require: [],
     plan,
     maxTokens: 16,

@@ -13,7 +13,7 @@ import { openModels, tinyAdapterFiles, tinyBaseFiles } from '../lib/open-models.
 
 async function openReleases(t: Test, form: Form) {
   const models = await openModels(t);
-  const { catalog, content, store, clock, newId, upload } = models;
+  const { catalog, content, store, host, clock, newId, upload } = models;
   const base = await catalog.importBase({ name: 'tiny', files: await upload(tinyBaseFiles()) });
   const adapter = await catalog.importAdapter({
     name: 'lora',
@@ -104,6 +104,7 @@ async function openReleases(t: Test, form: Form) {
     repository: store.releases,
     trials,
     signer,
+    host,
     clock,
     newId,
   });

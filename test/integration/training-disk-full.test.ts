@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { enterOwnMounts } from '@fleetlora/bench/lib/own-mounts';
 import { mountSmallDisk, type SmallDisk } from '@fleetlora/bench/lib/small-disk';
+import type { HostLease } from '@fleetlora/coordinator/host';
 import { createTrainer, type Trainer } from '@fleetlora/coordinator/training';
 import { systemClock } from '@fleetlora/shared/clock';
 import { MiB } from '@fleetlora/shared/units';
@@ -13,13 +14,16 @@ import { openTrainingModels, tinyTraining, untilTraining } from '../lib/tiny-tra
 const skip = enterOwnMounts() ?? false;
 
 /** A trainer whose checkpoints lie on a disk of their own. */
-async function openTrainer(t: Test): Promise<{ disk: SmallDisk; open(): Trainer; waits: (string | null)[] }> {
+async function openTrainer(
+  t: Test,
+): Promise<{ disk: SmallDisk; host: HostLease; open(): Trainer; waits: (string | null)[] }> {
   const models = await openTrainingModels(t);
   const disk = await mountSmallDisk(join(await tempFolder(t), 'disk'), 8 * MiB, 16);
   t.teardown(() => disk.unmount());
   const waits: (string | null)[] = [];
   return {
     disk,
+    host: models.host,
     waits,
     open() {
       const trainer = createTrainer({
@@ -27,6 +31,7 @@ async function openTrainer(t: Test): Promise<{ disk: SmallDisk; open(): Trainer;
         repository: models.store.trainings,
         contentFolder: models.content.folder,
         trainingFolder: join(disk.folder, 'training'),
+        host: models.host,
         clock: systemClock,
         newId: models.newId,
         onError: () => {},
@@ -55,7 +60,7 @@ t.test(
       waits[0],
       /^cannot write .*checkpoint\.safetensors: the disk is full, \d+ bytes are free, \d+ are needed/,
     );
-    t.match(await trainer.show(id), { state: 'running', error: null });
+    t.match(await trainer.show(id), { state: 'running', error: null, waitReason: /the disk is full/ });
     t.same(
       await readdir(join(disk.folder, 'training', id)),
       ['checkpoint.safetensors'],
@@ -67,6 +72,34 @@ t.test(
       error: null,
     });
     t.same(await readdir(join(disk.folder, 'training', id)), ['checkpoint.safetensors']);
+  },
+);
+
+t.test(
+  'a run that waits for space leaves the machine to a measurement, and goes on after both',
+  { skip },
+  async (t) => {
+    const { disk, host, open, waits } = await openTrainer(t);
+    const trainer = open();
+    const { id } = await trainer.start(tinyTraining(100_000));
+    await untilTraining(trainer, id, ({ step }) => step >= 4);
+    await disk.fill();
+    await untilWaiting(waits);
+    const { measuring } = host;
+    await measuring.look(async (granted) => ({ running: granted, wanted: !granted }));
+    t.equal(measuring.state, 'running', 'at once');
+    await disk.empty();
+    // The checkpoint is written; its step is the last one before the pause.
+    const paused = await untilTraining(
+      trainer,
+      id,
+      ({ waitReason }) => waitReason === 'the machine measures',
+    );
+    await measuring.look(async () => ({ running: false, wanted: false }));
+    const next = await untilTraining(trainer, id, ({ step }) => step > paused.step);
+    t.match(next, { state: 'running', waitReason: null });
+    await trainer.stop(id);
+    t.match(await untilTraining(trainer, id, ({ state }) => state !== 'running'), { state: 'stopped' });
   },
 );
 

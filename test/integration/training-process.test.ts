@@ -22,6 +22,7 @@ async function openTrainer(t: Test): Promise<{ models: OpenModels; open(): Train
         repository: models.store.trainings,
         contentFolder: models.content.folder,
         trainingFolder: join(models.content.folder, '..', 'training'),
+        host: models.host,
         clock: systemClock,
         newId: models.newId,
         onError: (_, error) => errors.push(error),

@@ -32,6 +32,7 @@ async function openTrainer(t: Test, ...splits: SplitName[]) {
     repository: models.store.trainings,
     contentFolder: models.content.folder,
     trainingFolder: join(models.content.folder, '..', 'training'),
+    host: models.host,
     clock: systemClock,
     newId: models.newId,
     onError: (_id, error) => t.fail(String(error)),

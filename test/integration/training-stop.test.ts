@@ -14,7 +14,7 @@ async function openTrainer(
   t: Test,
   before: (method: 'findBase' | 'registerAdapter') => Promise<void>,
 ): Promise<{ trainer: Trainer; errors: unknown[]; stateOf: (id: string) => Promise<string | undefined> }> {
-  const { catalog, content, store, newId } = await openTrainingModels(t);
+  const { catalog, content, store, host, newId } = await openTrainingModels(t);
   const asked: TrainingCatalog = {
     ...catalog,
     findBase: (name) => before('findBase').then(() => catalog.findBase(name)),
@@ -26,6 +26,7 @@ async function openTrainer(
     repository: store.trainings,
     contentFolder: content.folder,
     trainingFolder: join(content.folder, '..', 'training'),
+    host,
     clock: systemClock,
     newId,
     onError: (_, error) => errors.push(error),

@@ -6,17 +6,19 @@ import { enrollDevice } from '@fleetlora/agent/identity';
 import type { Test } from 'tap';
 import { type FakeCoordinator, startFakeCoordinator } from './fake-coordinator.js';
 import { type LaidModel, layTinyModel } from './laid-models.js';
+import { openGates } from './open-gates.js';
 import { checkout } from './reference.js';
 import { tempFolder } from './temp-folder.js';
 import { testFacts } from './test-device.js';
 
 const command = join(checkout, 'agent', 'dist', 'cli', 'main.js');
+const env = { ...openGates, ...process.env };
 
 /** Runs `fleetlora-agent` to its end. */
 export async function runAgentCommand(
   args: readonly string[],
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
   const text = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => {
     text.stdout += String(chunk);
@@ -40,7 +42,10 @@ export interface AgentProcess {
 /** Starts `fleetlora-agent run` and waits until it serves. It is killed after the test. */
 export async function startAgentProcess(t: Test, data: string): Promise<AgentProcess> {
   const options = ['--data', data, '--serve-port', '0', '--json', '--log', 'debug'];
-  const child = spawn(process.execPath, [command, 'run', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [command, 'run', ...options], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env,
+  });
   let stdout = '';
   let stderr = '';
   child.stderr.on('data', (chunk) => {

@@ -7,127 +7,50 @@ import {
   type Campaign,
   type CampaignOptions,
   createCampaign,
+  type DeviceSteadiness,
   type JobEnd,
+  type JobSubmission,
   type StoredSearch,
   type StoredTrial,
   type TrialJob,
 } from '@fleetlora/coordinator/campaign';
 import type { RowSet } from '@fleetlora/coordinator/evaluation';
+import { createHostLease, type HostLease } from '@fleetlora/coordinator/host';
 import { splitFor } from '@fleetlora/coordinator/models';
 import { CodedError } from '@fleetlora/shared/errors';
-import {
-  type Adapter,
-  type Base,
-  type Dataset,
-  defaultMeasurePlan,
-  type Measurement,
-  type SearchStart,
-} from '@fleetlora/shared/protocol';
-import { costOf, decodeGenome, type Genome, presets, type SearchSpaceFile } from '@fleetlora/shared/space';
+import { genomesOf } from '@fleetlora/shared/protocol';
+import { decodeGenome, type Genome } from '@fleetlora/shared/space';
+import { adapter, base, correctRows, dataset } from './campaign-fixtures.js';
+
+export * from './campaign-fixtures.js';
 
 export interface FakeDevice {
   readonly id: string;
   readonly deviceClass: string;
   readonly bootId?: string;
   online?: boolean;
+  /** True unless said otherwise. */
+  takesBatches?: boolean;
+  /** Accepted unless said otherwise. */
+  qualification?: DeviceSteadiness | null;
+  /** Why it is given nothing; set by the campaign. */
+  quarantine?: string | undefined;
+  /** Leaves quarantine at once, as a device does that is found steady. */
+  requalifies?: boolean;
   measure(genome: Genome, attempt: number): JobEnd;
+  /** The end of its sentinel number `count`, from 1, of the search; as `measure` when absent. */
+  sentinel?(genome: Genome, count: number): JobEnd;
 }
 interface FakeJob extends TrialJob {
   /** The first. */
   readonly trialId: string;
   readonly genome: string;
   readonly number: number;
+  /** The whole body. */
+  readonly body: JobSubmission['body'];
 }
 
-export const SHAPE = { hidden: 256, qWidth: 256, kvWidth: 128, vocab: 4096 };
-export const digestOf = (letter: string): string => letter.repeat(64);
-
-/** A measurement with these medians. */
-export function measurement(decodeMs: number, prefillMs: number, genome: Genome): Measurement {
-  const timing = (ms: number) => ({ p50Ms: ms, p90Ms: ms, n: 1, samplesMs: [ms] });
-  const cost = costOf(genome, SHAPE);
-  return {
-    plan: defaultMeasurePlan,
-    runtime: 'fake',
-    provider: 'cpu',
-    coldLoadMs: 1,
-    warmLoadMs: 1,
-    prefill: timing(prefillMs),
-    decode: timing(decodeMs),
-    baselineBytes: 1e6,
-    peakBytes: 40e6 + 4 * cost.baseParameters,
-    anonymousBytes: 1e6,
-    shippedBytes: 2 * cost.shippedParameters,
-  };
-}
-
-/** A device on which a token costs as much as its multiply-adds. */
-export const costByMacs = (genome: Genome): JobEnd => {
-  const { macs } = costOf(genome, SHAPE);
-  return { outcome: 'measured', measurements: [measurement(macs / 1e6, macs / 1e5, genome)] };
-};
-/** Rows answered of 1,000: more with rank and width, in whole rows. */
-export function correctRows(genome: Genome): number {
-  const lost = genome.layers.reduce((sum, { ranks, width }) => sum + 40 / ranks.qkv + 7680 / width, 0);
-  return Math.round(1000 - (4 * lost) / genome.layers.length);
-}
-
-export function searchStart(change: Partial<SearchStart> = {}): SearchStart {
-  return {
-    name: 'search',
-    adapter: 'adapter',
-    dataset: 'data',
-    deviceClass: 'board',
-    strategy: 'nsga2',
-    quality: 'accuracy',
-    costs: ['decodeMs'],
-    trials: 20,
-    seed: 1,
-    scoreRows: 1000,
-    finalRows: 500,
-    finalPoints: 4,
-    require: ['accuracy>=max-1.0'],
-    plan: defaultMeasurePlan,
-    maxTokens: 64,
-    ...change,
-  };
-}
-
-export const adapter: Adapter = {
-  id: 'adp_0000000001',
-  name: 'adapter',
-  baseId: 'base_0000000001',
-  digest: digestOf('a'),
-  bytes: 1,
-  rankMax: 32,
-  alpha: 64,
-  space: presets.tied as SearchSpaceFile,
-  files: {},
-  createdAtMs: 0,
-};
-const base: Base = {
-  id: adapter.baseId,
-  name: 'base',
-  digest: digestOf('b'),
-  bytes: 1,
-  parameters: 1,
-  layers: 8,
-  hidden: 256,
-  ffnWidth: 768,
-  vocab: 4096,
-  tokenizerDigest: digestOf('c'),
-  createdAtMs: 0,
-};
-const dataset: Dataset = {
-  id: 'data_0000000001',
-  name: 'data',
-  digest: digestOf('d'),
-  rows: 2000,
-  splits: { all: { digest: digestOf('d'), rows: 2000 } },
-  task: { kind: 'completion' },
-  report: null,
-  createdAtMs: 0,
-};
+const steady: DeviceSteadiness = { accepted: true, spreadPercent: 1.2, atMs: 0 };
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -141,8 +64,12 @@ export class World {
   readonly rowSets: RowSet[] = [];
   /** Names the moments at which a machine measured and scored at once. */
   readonly collisions: string[] = [];
+  /** Why devices were put into quarantine, in order. */
+  readonly quarantines: string[] = [];
   /** Turns of the event loop that a device measures for. */
   turnsAJob = 1;
+  /** The same of single devices. */
+  readonly turnsOf = new Map<string, number>();
   readonly #measuring = new Set<string>();
   /** Largest number of jobs that were unfinished at once. */
   mostWaiting = 0;
@@ -159,6 +86,12 @@ export class World {
   outage: Error | null = null;
   #scoring = 0;
   #ids = 0;
+  /** Grows by one at every end of a job. */
+  #nowMs = 1000;
+  /** Of the campaign that was opened last. */
+  #host: HostLease = createHostLease({ bootId: 'host' });
+  #hostMeasures = false;
+  #isDead: () => boolean = () => false;
 
   constructor(readonly devices: FakeDevice[]) {}
 
@@ -197,9 +130,13 @@ export class World {
     };
     const ended = new Set<(job: TrialJob) => void>();
     const changed = new Set<() => void>();
+    const host = createHostLease({ bootId: this.hostBootId });
+    // As the fleet does at its start.
+    void host.measuring.look(async () => ({ running: this.#hostMeasures, wanted: false }));
+    this.#host = host;
     const options: CampaignOptions = {
       clock: { nowMs: () => 1000, monotonicMs: () => 0 },
-      hostBootId: this.hostBootId,
+      host,
       newId: (prefix) => `${prefix}_${String(++this.#ids).padStart(10, '0')}`,
       models: {
         findAdapter: async (name) => found(adapter, name),
@@ -236,16 +173,20 @@ export class World {
         idleDevices: async (deviceClass, { searchId, ahead } = { searchId: '', ahead: 1 }) =>
           this.devices
             .filter((device) => device.deviceClass === deviceClass && device.online !== false)
+            .filter((device) => device.quarantine === undefined)
             .filter(({ id }) => this.#waiting(id, searchId) < ahead)
-            .map(({ id, bootId }) => ({ id, bootId: bootId ?? id, qualification: null })),
+            .map(({ id, bootId, qualification = steady, takesBatches = true }) => ({
+              id,
+              bootId: bootId ?? id,
+              qualification,
+              takesBatches,
+            })),
         submit: ({ kind, searchId, trialIds, deviceId, ahead = 1, body }) =>
           step(() => {
             const [trialId = ''] = trialIds;
             const device = this.devices.find(({ id }) => id === deviceId) as FakeDevice;
             const bootId = device.bootId ?? device.id;
             if (device.online === false) throw new CodedError('DEVICE_OFFLINE', `${deviceId} is offline`);
-            if (bootId === this.hostBootId && this.#scoring > 0)
-              this.collisions.push(`${trialId} sent while scoring`);
             if (this.#waiting(deviceId, searchId) >= ahead)
               this.collisions.push(`${deviceId} has more than ${ahead} jobs of ${searchId}`);
             this.mostWaiting = Math.max(this.mostWaiting, this.measuringJobs().length + 1);
@@ -260,16 +201,34 @@ export class World {
               deviceId,
               bootId,
               end: null,
+              endedAtMs: null,
               genome: body.genome,
               number,
+              body,
             });
             setImmediate(() => void this.#measureOn(bootId));
             return jobId;
           }),
         cancel: (jobId) =>
           step(() => this.end(jobId, { outcome: 'canceled', reason: 'canceled by the coordinator' })),
-        jobsOfSearch: async (searchId) => this.jobs.filter((job) => job.searchId === searchId),
-        quarantine: async () => {},
+        jobsOfSearch: async (searchId, kind) =>
+          this.jobs.filter((job) => job.searchId === searchId && (kind === undefined || job.kind === kind)),
+        describeDevices: async (ids) =>
+          this.devices
+            .filter(({ id }) => ids.includes(id))
+            .map(({ id, qualification = steady, quarantine }) => ({
+              id,
+              name: `board-${Number(id.slice(-10))}`,
+              qualification,
+              quarantine: quarantine === undefined ? null : { reason: quarantine },
+            })),
+        quarantine: (deviceId, reason) =>
+          step(() => {
+            const device = this.devices.find(({ id }) => id === deviceId) as FakeDevice;
+            if (device.quarantine === undefined) this.quarantines.push(reason);
+            device.quarantine = reason;
+            if (device.requalifies) this.requalify(device);
+          }),
         onJobEnded: (listener) => {
           ended.add(listener);
           return () => ended.delete(listener);
@@ -283,11 +242,14 @@ export class World {
         parallel: this.parallel,
         score: ({ genome, rows, numbers }) =>
           step(async () => {
-            if (this.measuringJobs().some((job) => job.bootId === this.hostBootId))
-              this.collisions.push(`${genome} scored while measuring`);
+            const look = (): void => {
+              if (this.#hostMeasures) this.collisions.push(`${genome} scored while measuring`);
+            };
+            look();
             this.#scoring++;
             await this.beforeScore();
             this.#scoring--;
+            look();
             this.scored.push(`${genome} ${rows.skip}+${rows.take} ${numbers}`);
             this.rowSets.push(rows);
             const correct = Math.round((this.answer(decodeGenome(genome), rows.skip) * rows.take) / 1000);
@@ -302,10 +264,12 @@ export class World {
     };
     this.#listeners = { ended, changed };
     this.#scoring = 0;
+    const dead = (): boolean => left <= 0 && underWay === 0;
+    this.#isDead = dead;
     return {
       campaign: createCampaign(options),
       steps: () => steps,
-      dead: () => left <= 0 && underWay === 0,
+      dead,
       kill: () => {
         left = 0;
       },
@@ -326,29 +290,70 @@ export class World {
   async #measureOn(bootId: string): Promise<void> {
     if (this.#measuring.has(bootId)) return;
     this.#measuring.add(bootId);
-    for (;;) {
-      const job = this.measuringJobs().find((candidate) => candidate.bootId === bootId);
+    const oldest = () => this.measuringJobs().find((candidate) => candidate.bootId === bootId);
+    const isHost = bootId === this.hostBootId;
+    while (oldest()) {
+      if (isHost) await this.#untilGranted();
+      // Canceled meanwhile.
+      const job = oldest();
       if (!job) break;
-      for (let turn = 1; turn < this.turnsAJob; turn++) await nextTurn();
+      if (isHost && this.#scoring > 0 && !this.#isDead())
+        this.collisions.push(`${job.genome} measured while scoring`);
+      this.#hostMeasures ||= isHost;
+      for (let turn = 1; turn < (this.turnsOf.get(job.deviceId) ?? this.turnsAJob); turn++) await nextTurn();
+      if (isHost) this.#hostMeasures = false;
       this.finish(job.jobId);
     }
     this.#measuring.delete(bootId);
+    if (isHost) await this.#host.measuring.look(async () => ({ running: false, wanted: false }));
+  }
+  /** As the fleet does: looks, and looks again, until the machine is granted. */
+  async #untilGranted(): Promise<void> {
+    let isGranted = false;
+    while (!isGranted && !this.#isDead()) {
+      await this.#host.measuring.look(async (granted) => {
+        isGranted = granted;
+        return { running: granted, wanted: true };
+      });
+      if (!isGranted) await nextTurn();
+    }
   }
   /** The device of a job answers. */
   finish(jobId: string): void {
     const job = this.jobs.find((candidate) => candidate.jobId === jobId) as FakeJob;
     const device = this.devices.find(({ id }) => id === job.deviceId) as FakeDevice;
-    const attempt =
-      this.jobs.filter(({ trialId, end }) => trialId === job.trialId && end !== null).length + 1;
-    this.end(jobId, device.measure(decodeGenome(job.genome), attempt));
+    const ended = this.jobs.filter(({ searchId, end }) => searchId === job.searchId && end !== null);
+    if (job.kind === 'sentinel') {
+      const own = ended.filter(({ kind, deviceId }) => kind === 'sentinel' && deviceId === device.id);
+      const answer = device.sentinel ?? device.measure;
+      this.end(jobId, answer.call(device, decodeGenome(job.genome), own.length + 1));
+      return;
+    }
+    const ends = genomesOf(job.body).map((genome, place) => {
+      const trialId = job.trialIds[place] ?? '';
+      return device.measure(
+        decodeGenome(genome),
+        ended.filter(({ trialIds }) => trialIds.includes(trialId)).length + 1,
+      );
+    });
+    // One that does not run takes its batch down.
+    const failed = ends.find(({ outcome }) => outcome !== 'measured');
+    const measurements = ends.flatMap((end) => (end.outcome === 'measured' ? end.measurements : []));
+    this.end(jobId, failed ?? { outcome: 'measured', measurements });
   }
   end(jobId: string, end: JobEnd): void {
     const place = this.jobs.findIndex((candidate) => candidate.jobId === jobId);
     const job = this.jobs[place];
     if (!job || job.end !== null) return;
-    const over = { ...job, end };
+    const over = { ...job, end, endedAtMs: ++this.#nowMs };
     this.jobs[place] = over;
     for (const listener of this.#listeners.ended) listener(over);
+    this.devicesChanged();
+  }
+  /** The device is found steady, and leaves quarantine. */
+  requalify(device: FakeDevice): void {
+    device.quarantine = undefined;
+    device.qualification = { ...steady, atMs: ++this.#nowMs };
     this.devicesChanged();
   }
   devicesChanged(): void {

@@ -105,6 +105,7 @@ function agentProgram(): Command {
     out: () => {},
     err: () => {},
     bold: String,
+    isTerminal: false,
   };
   return createAgentProgram({ printer, env: {}, signal: new AbortController().signal });
 }

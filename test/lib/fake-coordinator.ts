@@ -34,6 +34,8 @@ export interface FakeCoordinator {
   readonly tokens: Set<string>;
   /** MQTT connections accepted so far. */
   readonly connections: number;
+  /** Quality of service of the last message of each kind. */
+  readonly qos: ReadonlyMap<UpKind, number>;
   /** Whether result and report messages are acknowledged as they come. */
   acknowledges: boolean;
   /** Called with every artifact request before it is answered; true when it answered itself. */
@@ -63,6 +65,7 @@ export async function startFakeCoordinator(t: Test): Promise<FakeCoordinator> {
   const inbox: { kind: UpKind; message: Message<UpKind> }[] = [];
   const waiters: { kind: UpKind; resolve: (message: Message<UpKind>) => void }[] = [];
   const sockets = new Set<Socket>();
+  const qos = new Map<UpKind, number>();
   let connections = 0;
 
   const aedes = await Aedes.createBroker({
@@ -77,6 +80,7 @@ export async function startFakeCoordinator(t: Test): Promise<FakeCoordinator> {
     // A will is published by the broker itself, so it has no client.
     if (topic?.direction !== 'up' || (!client && topic.kind !== 'death')) return;
     const message = decodeMessage(topic.kind, Buffer.from(packet.payload));
+    qos.set(topic.kind, packet.qos);
     const waiter = waiters.findIndex(({ kind }) => kind === topic.kind);
     if (waiter >= 0) waiters.splice(waiter, 1)[0]?.resolve(message);
     else inbox.push({ kind: topic.kind, message });
@@ -166,6 +170,7 @@ export async function startFakeCoordinator(t: Test): Promise<FakeCoordinator> {
     get connections() {
       return connections;
     },
+    qos,
     acknowledges: true,
     onArtifact: null,
     addBlob(bytes) {

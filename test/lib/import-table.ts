@@ -148,8 +148,8 @@ function relativeAllowed(line: ImportLine, area: string, rule: ImportRule): bool
 
 function packageAllowed({ specifier }: ImportLine, { packages }: ImportRule): boolean {
   if (specifier.startsWith('node:')) return packages.includes('node:');
-  const platform = /^@fleetlora\/shared\/(node|web)$/.exec(specifier);
-  if (platform) return packages.includes(specifier);
+  const [platform] = /^@fleetlora\/shared\/(node|web)(?=\/|$)/.exec(specifier) ?? [];
+  if (platform !== undefined) return packages.includes(platform);
   return packages.some(
     (name) => name === packageOf(specifier) || (name === '@fastify/*' && specifier.startsWith('@fastify/')),
   );

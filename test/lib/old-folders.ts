@@ -3,15 +3,21 @@ import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { openGates } from './open-gates.js';
 import { checkout } from './reference.js';
 import { type TestCoordinator, temporaryFolder } from './running-coordinator.js';
+
+/** Releases whose folders are kept; from 0.2.0 on with a second search that was cut off. */
+export const oldReleases = ['0.1.0', '0.2.0'] as const;
+export type OldRelease = (typeof oldReleases)[number];
 
 /** The folders that the release left; test/data/README.md says how they were made. */
 export async function unpackOldFolders(
   t: Test,
+  release: OldRelease = '0.1.0',
 ): Promise<{ coordinator: string; agent: string; token: string }> {
   const folder = await temporaryFolder(t);
-  const archive = join(checkout, 'test', 'data', 'data-folder-0.1.0.tar.gz');
+  const archive = join(checkout, 'test', 'data', `data-folder-${release}.tar.gz`);
   const { status, stderr } = spawnSync('tar', ['-xzf', archive, '-C', folder, '--no-same-owner']);
   t.equal(status, 0, stderr.toString());
   const coordinator = join(folder, 'coordinator');
@@ -32,7 +38,7 @@ export async function startOldAgent(
   const child = spawn(
     process.execPath,
     [main, 'run', '--data', folder, '--serve-port', '0', '--log', 'error'],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
+    { stdio: ['ignore', 'ignore', 'inherit'], env: { ...openGates, ...process.env } },
   );
   const ended = once(child, 'exit');
   t.teardown(async () => {

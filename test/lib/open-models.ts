@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkScorer } from '@fleetlora/coordinator/evaluation';
+import { createHostLease, type HostLease } from '@fleetlora/coordinator/host';
 import { type Catalog, createCatalog } from '@fleetlora/coordinator/models';
 import { openStore, type Store } from '@fleetlora/coordinator/store';
 import type { Clock } from '@fleetlora/shared/clock';
@@ -14,6 +15,8 @@ export interface OpenModels {
   /** Where imports make files; empty when none runs. */
   readonly incomingFolder: string;
   readonly store: Store;
+  /** Of a machine with the boot id "host". */
+  readonly host: HostLease;
   readonly clock: Clock;
   readonly newId: (prefix: string) => string;
   /** Stores JSON values and bytes as uploads and returns their digests by name. */
@@ -30,11 +33,13 @@ export async function openModels(t: Test): Promise<OpenModels> {
   const newId = (prefix: string) => `${prefix}_${String(++ids).padStart(10, '0')}`;
   const incomingFolder = join(folder, 'incoming');
   await mkdir(incomingFolder);
+  const host = createHostLease({ bootId: 'host' });
   const catalog = createCatalog({
     store: content,
     incomingFolder,
     repository: store.catalog,
     checkScorer: (task, rows, where) => checkScorer(task, { contentFolder: content.folder, rows, where }),
+    host,
     clock,
     newId,
   });
@@ -47,6 +52,7 @@ export async function openModels(t: Test): Promise<OpenModels> {
     content,
     incomingFolder,
     store,
+    host,
     clock,
     newId,
     async upload(files) {

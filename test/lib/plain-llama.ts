@@ -1,5 +1,5 @@
 import { groupOf, type ModelShape, type ModuleName, moduleDims } from '@fleetlora/shared/graph';
-import type { Genome } from '@fleetlora/shared/space';
+import type { Genome, LayerGenome } from '@fleetlora/shared/space';
 import type { TokenRow } from '@fleetlora/shared/text';
 import { readAdapterFacts, readFloats } from '@fleetlora/shared/weights';
 import type { TinyModel } from './tiny-model.js';
@@ -16,8 +16,11 @@ export type Factors = Map<string, Float64Array>;
  */
 export interface PlainLlama {
   readonly factors: Factors;
-  /** Logits [ids.length][vocab]; genome null is the base without an adapter at full width. */
-  logits(ids: ArrayLike<number>, genome: Genome | null): Float64Array[];
+  /**
+   * Logits [ids.length][vocab]; genome null is the base without an adapter at full width. A list
+   * has a genome for each position: what a cache holds that several candidates wrote to.
+   */
+  logits(ids: ArrayLike<number>, genome: Genome | null | readonly Genome[]): Float64Array[];
   /** Negative log-likelihood of each target of a row in nats, and the likeliest token there. */
   targets(row: TokenRow, genome: Genome | null): { nll: number; best: number; id: number }[];
   /** Mean over all targets of all rows. */
@@ -34,8 +37,10 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
   const { alpha, rankMax } = readAdapterFacts(adapter.file);
   const weight = (name: string): Float32Array => weights.get(name) as Float32Array;
 
-  const logits = (ids: ArrayLike<number>, genome: Genome | null): Float64Array[] => {
-    const linear = (layer: number, module: ModuleName, x: Values): Float64Array => {
+  const logits: PlainLlama['logits'] = (ids, genome) => {
+    const genesAt = (position: number, layer: number): LayerGenome | undefined =>
+      (isList(genome) ? genome[position] : genome)?.layers[layer];
+    const linear = (layer: number, module: ModuleName, x: Values, position: number): Float64Array => {
       const [input, output] = moduleDims(shape, module);
       const name = `layers.${layer}.${module}`;
       const stored = weight(name);
@@ -50,7 +55,7 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
       }
       const a = factors.get(`${name}.A`);
       const b = factors.get(`${name}.B`);
-      const rank = genome?.layers[layer]?.ranks[groupOf[module]] ?? 0;
+      const rank = genesAt(position, layer)?.ranks[groupOf[module]] ?? 0;
       if (!a || !b) return y;
       for (let r = 0; r < rank; r++) {
         let low = 0;
@@ -66,21 +71,21 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
     );
     for (let layer = 0; layer < shape.layers; layer++) {
       const normed = hidden.map((x) => rmsNorm(x, weight(`layers.${layer}.inputNorm`), shape));
-      const q = normed.map((x, position) => rotate(linear(layer, 'q', x), position, shape));
-      const k = normed.map((x, position) => rotate(linear(layer, 'k', x), position, shape));
-      const v = normed.map((x) => linear(layer, 'v', x));
+      const q = normed.map((x, position) => rotate(linear(layer, 'q', x, position), position, shape));
+      const k = normed.map((x, position) => rotate(linear(layer, 'k', x, position), position, shape));
+      const v = normed.map((x, position) => linear(layer, 'v', x, position));
       hidden = hidden.map((x, position) =>
-        add(x, linear(layer, 'o', attend(q[position] as Float64Array, k, v, position, shape))),
+        add(x, linear(layer, 'o', attend(q[position] as Float64Array, k, v, position, shape), position)),
       );
-      const width = genome?.layers[layer]?.width ?? shape.ffnWidth;
-      hidden = hidden.map((x) => {
+      hidden = hidden.map((x, position) => {
+        const width = genesAt(position, layer)?.width ?? shape.ffnWidth;
         const post = rmsNorm(x, weight(`layers.${layer}.postNorm`), shape);
-        const gate = linear(layer, 'gate', post);
-        const up = linear(layer, 'up', post);
+        const gate = linear(layer, 'gate', post, position);
+        const up = linear(layer, 'up', post, position);
         const active = gate.map((g, channel) =>
           channel < width ? (g / (1 + Math.exp(-g))) * (up[channel] as number) : 0,
         );
-        return add(x, linear(layer, 'down', active));
+        return add(x, linear(layer, 'down', active, position));
       });
     }
     const head = weight(shape.tiedHead ? 'embed' : 'head');
@@ -112,6 +117,8 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
   };
 }
 
+const isList = (genome: Genome | null | readonly Genome[]): genome is readonly Genome[] =>
+  Array.isArray(genome);
 const add = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value + (b[i] as number));
 /** Over the length of `b`. */
 function dot(a: Values, b: Float64Array): number {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { openGates } from './open-gates.js';
 import { checkout } from './reference.js';
 
 export interface CliResult {
@@ -32,7 +33,7 @@ export function spawnCli(
     ...inherited
   } = process.env;
   return spawn(process.execPath, [binaries[name], ...args], {
-    env: { ...inherited, HOME: '/nonexistent', ...env },
+    env: { ...openGates, FLEETLORA_QUALIFY: 'request', ...inherited, HOME: '/nonexistent', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

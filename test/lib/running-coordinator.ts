@@ -43,7 +43,12 @@ export async function runCoordinator(
   const folder = options.folder ?? (await temporaryFolder(t));
   const log: LogLine[] = [];
   const running = await startCoordinator(
-    { dataFolder: folder, host: '127.0.0.1', webPort: 0, mqttPort: 0, logLevel: 'info', ...options.config },
+    {
+      ...{ dataFolder: folder, host: '127.0.0.1', webPort: 0, mqttPort: 0, logLevel: 'info' },
+      // Devices get the jobs of the test, and no others.
+      qualify: 'onRequest',
+      ...options.config,
+    },
     { clock: options.clock, logStream: { write: (line) => void log.push(JSON.parse(line) as LogLine) } },
   );
   t.teardown(() => running.stop());
@@ -90,5 +95,6 @@ export function startQuietCoordinator(
     mqttPort: 0,
     logLevel: 'silent',
     databaseUrl,
+    qualify: 'onRequest',
   });
 }

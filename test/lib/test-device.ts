@@ -21,7 +21,7 @@ import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import type { TestCoordinator } from './running-coordinator.js';
 
 export const testFacts: DeviceFacts = {
-  agentVersion: '0.1.0',
+  agentVersion: '0.3.0',
   hostname: 'board',
   os: 'linux',
   arch: 'arm64',

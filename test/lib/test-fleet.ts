@@ -1,13 +1,16 @@
 import { join } from 'node:path';
-import { createFleet, type Downlink, type Fleet } from '@fleetlora/coordinator/fleet';
+import { createFleet, type Downlink, type Fleet, type QualifyTime } from '@fleetlora/coordinator/fleet';
+import { createHostLease, type HostLease } from '@fleetlora/coordinator/host';
 import { openStore, type Store } from '@fleetlora/coordinator/store';
 import {
   type Birth,
+  type DeviceFacts,
   type DownKind,
   defaultMeasurePlan,
   type MeasureJob,
   type Measurement,
   type MessageBody,
+  type Qualification,
 } from '@fleetlora/shared/protocol';
 import type { Test } from 'tap';
 import { createManualClock, type ManualClock } from './manual-clock.js';
@@ -24,9 +27,11 @@ export interface TestFleet {
   readonly fleet: Fleet;
   readonly store: Store;
   readonly clock: ManualClock;
+  /** Of the machine with the boot id "host". */
+  readonly host: HostLease;
   /** What devices were told since the last `take`. */
   take(): Sent[];
-  enrol(id: string, bootId?: string): Promise<string>;
+  enrol(id: string, bootId?: string, facts?: Partial<DeviceFacts>): Promise<string>;
   birth(deviceId: string, session: number, changes?: Partial<Birth>): Promise<void>;
   /** Submits a job of 10 s for a trial. */
   submit(deviceId: string, trialId?: string): Promise<string>;
@@ -54,8 +59,40 @@ export const measurement: Measurement = {
   shippedBytes: 1000,
 };
 
-/** A fleet over a real SQLite file whose transport only writes down what it is handed. */
-export async function openTestFleet(t: Test, folder?: string): Promise<TestFleet> {
+/** Of a device with `testFacts`. */
+export const testQualification: Qualification = {
+  accepted: true,
+  spreadPercent: 2,
+  limitPercent: 5,
+  runs: [99, 100, 100, 100, 101].map((decodeMs) => ({ prefillMs: 40, decodeMs })),
+  standard: 'standard-1',
+  threads: 1,
+  agentVersion: testFacts.agentVersion,
+  runtime: testFacts.runtime,
+  provider: testFacts.provider,
+  cpuModel: testFacts.cpuModel,
+  machine: {
+    temperatureStartC: null,
+    temperatureEndC: null,
+    throttled: null,
+    onMains: null,
+    governor: null,
+    otherCores: null,
+    waitedMs: { cooling: 0, quiet: 0, serving: 0 },
+    retakenSessions: 0,
+  },
+  flags: [],
+};
+
+/**
+ * A fleet over a real SQLite file whose transport only writes down what it is handed.
+ * @param qualify on request when absent, so that devices get the jobs of the test and no others
+ */
+export async function openTestFleet(
+  t: Test,
+  folder?: string,
+  qualify: QualifyTime = 'onRequest',
+): Promise<TestFleet> {
   const store = await openStore(join(folder ?? (await temporaryFolder(t)), 'fleet.db'));
   t.teardown(() => store.close());
   const clock = createManualClock();
@@ -63,23 +100,33 @@ export async function openTestFleet(t: Test, folder?: string): Promise<TestFleet
   const downlink: Downlink = {
     send: async (deviceId, kind, body) => void sent.push({ deviceId, kind, body }),
   };
+  const host = createHostLease({ bootId: 'host' });
   let ids = 0;
   const newId = (prefix: string): string => `${prefix}_${String(++ids).padStart(26, '0')}`;
   const log = { info() {}, warn() {}, error: (fields: object, text: string) => t.fail(text, fields) };
-  const fleet = createFleet({ store: store.fleet, downlink, clock, newId, log });
+  const fleet = createFleet({
+    store: store.fleet,
+    downlink,
+    clock,
+    newId,
+    log,
+    host: host.measuring,
+    qualify,
+  });
   return {
     fleet,
     store,
     clock,
+    host,
     take: () => sent.splice(0),
-    async enrol(name, bootId = '') {
+    async enrol(name, bootId = '', facts = {}) {
       const id = newId('dev');
       await store.identity.devices.insertEnrolled({
         id,
         name,
         deviceClass: 'board',
         publicKey: name,
-        facts: { ...testFacts, bootId },
+        facts: { ...testFacts, bootId, ...facts },
         enrolledAtMs: clock.nowMs(),
       });
       return id;

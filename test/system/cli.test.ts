@@ -54,6 +54,7 @@ t.test('bad usage ends with code 2 and one line that names what is wrong', async
     [['dataset', 'import', 'a.csv', '--scorer', 'regex'], /--scorer regex needs --pattern/],
     [['dataset', 'import', 'a.csv', '--split', '80/20'], /'80\/20' is invalid.*add up to 100/],
     [['up', '--port', '65536'], /'65536' is invalid.*0 to 65535/],
+    [['up', '--qualify', 'never'], /--qualify never is not one of birth, request/],
     [
       ['search', 'start', '--adapter', 'a', '--dataset', 'd', '--cost', 'watts'],
       /watts is not one of decodeMs/,

@@ -5,10 +5,14 @@ import { describeDataFolder } from '@fleetlora/agent/folder';
 import { CommanderError } from 'commander';
 import t, { type Test } from 'tap';
 import { layTinyModel } from '../lib/laid-models.js';
+import { openGates } from '../lib/open-gates.js';
 import { tempFolder } from '../lib/temp-folder.js';
 
 /** Runs a command line in this process, as the binary does. */
-async function run(args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+async function run(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = openGates,
+): Promise<{ code: number; stdout: string; stderr: string }> {
   const text = { stdout: '', stderr: '' };
   const printer = {
     data: <T>(json: boolean | undefined, value: T, render: (value: T) => string) => {
@@ -22,10 +26,11 @@ async function run(args: readonly string[]): Promise<{ code: number; stdout: str
       text.stderr += more;
     },
     bold: (word: string) => word,
+    isTerminal: false,
   };
   try {
     const { signal } = new AbortController();
-    await createProgram({ printer, env: {}, signal }).parseAsync(args, { from: 'user' });
+    await createProgram({ printer, env, signal }).parseAsync(args, { from: 'user' });
     return { code: 0, ...text };
   } catch (error) {
     if (error instanceof CommanderError) return { code: error.exitCode === 0 ? 0 : 2, ...text };
@@ -76,6 +81,26 @@ t.test('used wrongly: exit code 2; failed: exit code 1', async (t) => {
   t.match(JSON.parse(status.stdout), { enrolled: false, pid: null });
   t.match(await run(['--version']), { code: 0, stdout: /^\d+\.\d+\.\d+\n$/ });
 });
+
+for (const [option, variable] of [
+  ['--cool-wait', 'FLEETLORA_AGENT_COOL_WAIT_SECONDS'],
+  ['--quiet-wait', 'FLEETLORA_AGENT_QUIET_WAIT_SECONDS'],
+] as const)
+  t.test(`${option}, else ${variable}: whole seconds from 0 to 3600`, async (t) => {
+    const command = ['run', '--data', join(await tempFolder(t), 'agent')];
+    const accepted = { code: 1, stderr: /STATE_CONFLICT: .*belongs to no coordinator/ };
+    for (const text of ['0', '3600', '007']) {
+      t.match(await run([...command, option, text]), accepted);
+      t.match(await run(command, { [variable]: text }), accepted);
+    }
+    for (const text of ['3601', '-1', '1.5', 'long']) {
+      const stderr = new RegExp(`(${option}|${variable}) ${text} is not possible, wanted .* 0 to 3600`);
+      t.match(await run([...command, `${option}=${text}`]), { code: 2, stderr });
+      t.match(await run(command, { [variable]: text }), { code: 2, stderr });
+    }
+    t.match(await run([...command, option, '1'], { [variable]: 'long' }), accepted, 'the option goes first');
+    t.match(await run(command, { [variable]: '' }), accepted);
+  });
 
 t.test('status: the policies are shown while the agent does not run, too', async (t) => {
   const folder = describeDataFolder(join(await tempFolder(t), 'agent'));
@@ -137,9 +162,31 @@ t.test('measure: a candidate without a coordinator', async (t) => {
   t.match(JSON.parse(stdout), {
     genome: 'g1:m:1.1.1.1.4/1.1.1.1.4',
     outcome: 'measured',
-    measurement: { decode: { n: 2 } },
+    // Two decode repeats over five sessions: one each.
+    measurement: { decode: { n: 5 } },
   });
   t.same((await readdir(folder)).sort(), ['adapter', 'base'], 'nothing is left beside the files');
+});
+
+t.test('measure --against: two more candidates beside the first, in the same sessions', async (t) => {
+  const { measure } = await openFiles(t);
+  const texts = ['g1:u:2.2.2.2.8/2.2.2.2.8', 'g1:u:3.1.3.1.8/3.1.3.1.8'];
+  const compare = (...more: string[]) =>
+    measure('--genome', 'max', '--against', ...texts, '--sessions', '1', ...more);
+  const found = JSON.parse((await compare('--sustained', '1', '--json')).stdout) as {
+    against: string[];
+    measurement: { sustained: unknown };
+    others: unknown[];
+  };
+  t.same(found.against, texts);
+  t.equal(found.others.length, 2);
+  t.match(found.measurement, { batch: { size: 3, position: 0 }, sustained: { steps: Number } });
+  const { code, stdout } = await compare();
+  t.equal(code, 0);
+  t.match(stdout, /^candidate +first token +a token +peak +shipped$/m);
+  t.match(stdout, /^g1:u:3\.1\.3\.1\.8\S* .*%.*%/m);
+  t.match(stdout, /^its duplicate /m);
+  t.match(await measure('--genome', 'max', '--against', 'min'), { code: 1, stderr: /min|another shape/ });
 });
 
 t.test('measure: what is refused', async (t) => {

@@ -1,6 +1,6 @@
 import { createJobRunner, type MeasureOutcome } from '@fleetlora/agent/measure';
 import { CodedError } from '@fleetlora/shared/errors';
-import type { JobResult, MeasureJob } from '@fleetlora/shared/protocol';
+import type { JobResult, MeasureJob, QualifyJob } from '@fleetlora/shared/protocol';
 import t, { type Test } from 'tap';
 
 const jobOf = (number: number): MeasureJob => ({
@@ -11,11 +11,19 @@ const jobOf = (number: number): MeasureJob => ({
   plan: { promptTokens: 4, kvTokens: 4, prefillRepeats: 1, decodeRepeats: 1, threads: 1 },
   timeoutMs: 1000,
 });
+const qualifyOf = (number: number): QualifyJob => ({
+  jobId: `job_${String(number).padStart(10, '0')}`,
+  kind: 'qualify',
+  runs: 2,
+  pauseMs: 0,
+  timeoutMs: 1000,
+});
 const infeasible: MeasureOutcome = { outcome: 'infeasible', reason: 'timing crashed with SIGSEGV' };
 
 /** A runner whose measurements end when the test says so. */
 function open(t: Test) {
   const running: { jobId: string; end: (outcome: MeasureOutcome | Error) => void }[] = [];
+  const qualifying: string[] = [];
   const results: JobResult[] = [];
   const errors: string[] = [];
   let deliver: (result: JobResult) => Promise<void> = async (result) => void results.push(result);
@@ -28,6 +36,11 @@ function open(t: Test) {
           end: (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome)),
         });
       }),
+    qualify: (job, signal) =>
+      new Promise((resolve) => {
+        signal.addEventListener('abort', () => resolve({ outcome: 'canceled', reason: 'canceled' }));
+        qualifying.push(job.jobId);
+      }),
     deliver: (result) => deliver(result),
     onError: (jobId) => void errors.push(jobId),
   });
@@ -36,6 +49,7 @@ function open(t: Test) {
   return {
     runner,
     running,
+    qualifying,
     results,
     errors,
     turn,
@@ -143,4 +157,19 @@ t.test('a stopped runner gives no result, so the job is sent again', async (t) =
   t.same(results, []);
   runner.submit(jobOf(2));
   t.same(runner.heldJobIds(), []);
+});
+
+t.test('a qualification is a job like others: one at a time, canceled, and without files', async (t) => {
+  const { runner, running, qualifying, results, turn } = open(t);
+  runner.submit(jobOf(1));
+  runner.submit(qualifyOf(2));
+  t.same(qualifying, []);
+  t.same(runner.heldDigests(), ['a'.repeat(64), 'b'.repeat(64)]);
+  running[0]?.end(infeasible);
+  await turn();
+  t.same(qualifying, ['job_0000000002']);
+  t.same(runner.heldDigests(), []);
+  runner.cancel('job_0000000002');
+  await turn();
+  t.same(results[1], { jobId: 'job_0000000002', outcome: 'canceled', reason: 'canceled' });
 });

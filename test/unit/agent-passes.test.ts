@@ -4,22 +4,15 @@ import {
   parseOomKills,
   parseProcessMemory,
   readProcessMemory,
-  timeCandidate,
-  timingOf,
   weighCandidate,
 } from '@fleetlora/agent/measure';
 import type { Decoder } from '@fleetlora/shared/engine';
 import t from 'tap';
-import { createManualClock } from '../lib/manual-clock.js';
 
 const plan = { promptTokens: 4, kvTokens: 10, prefillRepeats: 3, decodeRepeats: 5, threads: 1 };
 
-/** A decoder that takes 7 ms a prompt and 1, 2, 3, … ms a step, and notes the cache of each step. */
-function createSlowDecoder(
-  clock: ReturnType<typeof createManualClock>,
-  log: string[],
-  state = { steps: 0 },
-): Decoder {
+/** A decoder that computes nothing. */
+function createIdleDecoder(): Decoder {
   let length = 0;
   return {
     positions: 11,
@@ -29,14 +22,10 @@ function createSlowDecoder(
     },
     async prefill(ids) {
       length += ids.length;
-      log.push(`prefill ${ids.length} to ${length}`);
-      clock.advance(7);
       return new Float32Array(3);
     },
     async step() {
-      log.push(`step at ${length}`);
       length++;
-      clock.advance(++state.steps);
       return new Float32Array(3);
     },
     reset() {
@@ -45,59 +34,9 @@ function createSlowDecoder(
     setLength(next) {
       length = next;
     },
-    async close() {
-      log.push('close');
-    },
+    async close() {},
   };
 }
-
-t.test(
-  'timing: two sessions share the samples, warm-ups are left out, every step sees 10 tokens',
-  async (t) => {
-    const clock = createManualClock();
-    const log: string[] = [];
-    const state = { steps: 0 };
-    let loads = 0;
-    const pass = await timeCandidate(
-      {
-        load: async () => {
-          clock.advance(loads++ === 0 ? 100 : 40);
-          return createSlowDecoder(clock, log, state);
-        },
-        vocab: 3,
-        runtime: 'test 1',
-        provider: 'cpu',
-      },
-      plan,
-      clock,
-    );
-    // Steps 1 and 2 warm up, 3 to 5 count; then 6 and 7 warm up, 8 and 9 count.
-    t.same(pass.decode, { p50Ms: 5, p90Ms: 9, n: 5, samplesMs: [3, 4, 5, 8, 9] });
-    t.same(pass.prefill, { p50Ms: 7, p90Ms: 7, n: 3, samplesMs: [7, 7, 7] });
-    t.same([pass.coldLoadMs, pass.warmLoadMs], [100, 40]);
-    t.same(new Set(log.filter((line) => line.startsWith('step'))), new Set(['step at 10']));
-    t.same(
-      log.filter((line) => line === 'prefill 4 to 4').length,
-      2 + 2 + 2 + 1,
-      'each prompt meets an empty cache',
-    );
-    t.equal(log.filter((line) => line === 'close').length, 2);
-  },
-);
-
-t.test('one sample is taken in the first session alone', async (t) => {
-  const clock = createManualClock();
-  const once = { ...plan, prefillRepeats: 1, decodeRepeats: 1 };
-  const load = async () => createSlowDecoder(clock, []);
-  const pass = await timeCandidate({ load, vocab: 3, runtime: 'test', provider: 'cpu' }, once, clock);
-  t.same([pass.prefill.n, pass.decode.n], [1, 1]);
-});
-
-t.test('percentiles by nearest rank, samples in the order taken and to 0.1 µs', (t) => {
-  t.same(timingOf([4, 1, 3, 2]), { p50Ms: 2, p90Ms: 4, n: 4, samplesMs: [4, 1, 3, 2] });
-  t.same(timingOf([1.23456789]).samplesMs, [1.2346]);
-  t.end();
-});
 
 const status = (hwm: number, anon: number) =>
   `Name:\tnode\nVmPeak:\t  999 kB\nVmHWM:\t  ${hwm} kB\nVmRSS:\t 10 kB\nRssAnon:\t  ${anon} kB\nRssFile:\t 1 kB\n`;
@@ -121,7 +60,7 @@ t.test('memory: the mark after the reset is the baseline, the mark at the end th
     },
     residentBytes: () => 0,
   };
-  const load = async () => createSlowDecoder(createManualClock(), []);
+  const load = async () => createIdleDecoder();
   const pass = await weighCandidate({ load, vocab: 3, gauge, onBaseline: () => void baselines++ }, plan);
   t.same(pass, { baselineBytes: 1000, peakBytes: 3000, anonymousBytes: 700, memoryMethod: 'vmhwm' });
   t.equal(baselines, 1);
@@ -137,7 +76,7 @@ t.test('memory: without a mark the largest resident set is told, and said so', a
     read: async () => null,
     residentBytes: () => resident.shift() as number,
   };
-  const load = async () => createSlowDecoder(createManualClock(), []);
+  const load = async () => createIdleDecoder();
   t.same(await weighCandidate({ load, vocab: 3, gauge }, plan), {
     baselineBytes: 10,
     peakBytes: 50,

@@ -6,7 +6,7 @@ import t from 'tap';
 const measured = JSON.stringify({ outcome: 'measured', measurement: { decode: 1, prefill: 2 } });
 const job = (number: number, change: Partial<JobRow> = {}): JobRow => ({
   id: `job_${number}`,
-  trialId: `trl_${number}`,
+  trialIds: [`trl_${number}`],
   state: 'SUCCEEDED',
   sends: 1,
   endedAtMs: 5,
@@ -67,7 +67,11 @@ for (const [name, after, fault] of [
     'repeated',
   ],
   ['told again', rows(whole.jobs as JobRow[], [trial(1), trial(2, { toldSequence: 5 })]), 'repeated'],
-  ['counted twice', rows([job(1), job(2), job(3, { trialId: 'trl_1' })], [trial(1), trial(2)]), 'repeated'],
+  [
+    'counted twice',
+    rows([job(1), job(2), job(3, { trialIds: ['trl_1'] })], [trial(1), trial(2)]),
+    'repeated',
+  ],
   [
     'a candidate twice',
     rows(whole.jobs as JobRow[], [trial(1), trial(2), trial(3, { genome: 'genome 1' })]),
@@ -90,6 +94,40 @@ for (const [name, after, fault] of [
     const found = countOf(whole, after);
     t.ok(found[fault] > 0, found.findings.join('; '));
     t.match(found.findings[0], new RegExp(`^stage, ${fault}: `));
+  });
+
+const batch = { outcome: 'measured', measurement: { decode: 1 }, others: [{ decode: 2 }, { decode: 3 }] };
+const ofBatch = job(1, { trialIds: ['trl_1', 'trl_2', 'trl_3'], result: JSON.stringify(batch) });
+const inBatch = (...figures: number[]): TrialRow[] =>
+  figures.map((decode, place) => trial(place + 1, { measurement: JSON.stringify({ decode }) }));
+const sentinel = job(2, { trialIds: [] });
+
+t.test(
+  'a batch and a sentinel: each trial holds its own measurement, the sentinel belongs to none',
+  async (t) => {
+    const right = rows([ofBatch, sentinel], inBatch(1, 2, 3));
+    t.same(countOf(right, right), { ...clean, findings: [] });
+  },
+);
+
+for (const [name, trials, jobs, fault] of [
+  ['two of a batch are exchanged', inBatch(1, 3, 2), [ofBatch], 'lost'],
+  [
+    'one of a batch has nothing',
+    [...inBatch(1, 2), trial(3, { measurement: null, state: 'finished' })],
+    [ofBatch],
+    'lost',
+  ],
+  [
+    'one of a batch was measured alone as well',
+    inBatch(1, 2, 3),
+    [ofBatch, job(2, { trialIds: ['trl_3'] })],
+    'repeated',
+  ],
+] as const)
+  t.test(`${name}: ${fault}`, async (t) => {
+    const found = countOf(rows([...jobs], [...trials]), rows([...jobs], [...trials]), ['job_1']);
+    t.ok(found[fault] > 0, found.findings.join('; '));
   });
 
 t.test('a result that was acknowledged and never stored is lost', async (t) => {

@@ -1,4 +1,5 @@
 import { dominates } from '@fleetlora/coordinator/search';
+import { defaultMeasurePlan } from '@fleetlora/shared/protocol';
 import { costOf, decodeGenome, type Genome } from '@fleetlora/shared/space';
 import t from 'tap';
 import {
@@ -346,6 +347,7 @@ t.test('start refuses what does not fit', async (t) => {
   const space = searchStart().space ?? undefined;
   t.equal(space, undefined);
   const { adapter } = await import('../lib/campaign-parts.js');
+  const plan = defaultMeasurePlan;
   for (const [change, error] of [
     [{ adapter: 'other' }, { code: 'NOT_FOUND', message: /other/ }],
     [{ dataset: 'other' }, { code: 'NOT_FOUND', message: /other/ }],
@@ -361,10 +363,37 @@ t.test('start refuses what does not fit', async (t) => {
       { code: 'SPACE_INVALID', message: /alpha is 32.*trained with 64/ },
     ],
     [{ space: { ...adapter.space, widthPercents: [99] } }, { code: 'SPACE_INVALID', message: /99 % of 768/ }],
+    // 9 sets of five sessions of 204 + 144 each.
+    [
+      { batch: 8, plan: { ...plan, prefillRepeats: 1024, decodeRepeats: 716 } },
+      {
+        code: 'BAD_REQUEST',
+        message: /^the result of a batch of 8 would hold 15660 samples, at most 15639 fit/,
+      },
+    ],
+    // An hour less a quarter, for one.
+    [
+      { batch: 1, plan: { ...plan, sustainedSeconds: 2701 } },
+      { code: 'BAD_REQUEST', message: /^sustainedSeconds is 2701, at most 2700 of each .* of a candidate$/ },
+    ],
+    // An hour less 26.25 minutes, for four.
+    [
+      { batch: 4, plan: { ...plan, sustainedSeconds: 507 } },
+      { code: 'BAD_REQUEST', message: /^sustainedSeconds is 507, at most 506 of each .* of a batch of 4$/ },
+    ],
   ] as const)
     await t.rejects(campaign.start(searchStart(change as object)), error);
   t.equal(world.searches.length, 0);
   await campaign.start(searchStart({ scoreRows: 1500 }));
+  const many = { ...plan, prefillRepeats: 1024, decodeRepeats: 715 };
+  await campaign.start(searchStart({ name: 'samples just fit', batch: 8, plan: many }));
+  for (const [batch, sustainedSeconds] of [
+    [1, 2700],
+    [4, 506],
+  ] as const)
+    await campaign.start(
+      searchStart({ name: `time just fits ${batch}`, batch, plan: { ...plan, sustainedSeconds } }),
+    );
   await t.rejects(campaign.start(searchStart()), { code: 'ALREADY_EXISTS' });
   await t.rejects(campaign.show('nothing'), { code: 'NOT_FOUND' });
 });

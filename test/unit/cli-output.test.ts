@@ -2,15 +2,17 @@ import {
   describeGenome,
   exitCodeOf,
   explainError,
+  renderComparison,
   renderFront,
   renderTable,
+  renderTrials,
   rowCounts,
   startProgress,
   waitFor,
   wantsColor,
 } from '@fleetlora/coordinator/cli';
 import { CodedError } from '@fleetlora/shared/errors';
-import type { Front, Measurement, Score, Trial } from '@fleetlora/shared/protocol';
+import type { Front, Measurement, Score, Trial, TrialComparison } from '@fleetlora/shared/protocol';
 import { defaultMeasurePlan } from '@fleetlora/shared/protocol';
 import t from 'tap';
 import { memoryContext } from '../lib/memory-context.js';
@@ -116,6 +118,86 @@ t.test('points of equal accuracy, such as none: the smaller loss comes first', a
       .slice(1)
       .map((line) => line.trim().slice(0, 2)),
     ['#2', '#3', '#1'],
+  );
+});
+
+/** With intervals, flags, and what it was corrected by. */
+function doubted(trial: Trial, flags: Measurement['flags'], decode = 1, prefill = 1): Trial {
+  if (!trial.measurement) return trial;
+  const { measurement } = trial;
+  return {
+    ...trial,
+    measurement: {
+      ...measurement,
+      flags,
+      decode: { ...measurement.decode, lowMs: 1.9, highMs: 2.04 },
+      prefill: { ...measurement.prefill, lowMs: 19, highMs: 20.5 },
+    },
+    correction: { decode, prefill, sentinelJobId: 'job_0000000001' },
+  };
+}
+
+t.test('times: ± the wider half of the interval, divided by the correction, which is told', async (t) => {
+  const plain = trial(1, null, 'g1:u:8.8.8.8.384', 74, 2);
+  const [head, ...lines] = renderTrials(memoryContext(), [
+    doubted(plain, []),
+    doubted(plain, ['busy', 'outliers'], 1.25, 1.25),
+    doubted(plain, [], 0.5, 1),
+    doubted(plain, [], 1.001, 0.999),
+    { ...plain, state: 'infeasible', measurement: null, reason: 'killed' },
+  ]).split('\n');
+  t.match(head, /ms\/token p50 +TTFT ms +peak MB +KB shipped +flags +form/);
+  t.match(lines[0], / 2\.00 ±0\.10 +20\.0 ±1\.0 .* 1235 +- +unmerged/);
+  t.match(lines[1], / 1\.60 ±0\.08 +16\.0 ±0\.8 .* busy outliers ÷1\.25 +unmerged/);
+  t.match(lines[2], / 4\.00 ±0\.20 +20\.0 ±1\.0 .* ÷0\.50\/1\.00 +unmerged/);
+  t.match(lines[3], / 1235 +- +unmerged/, 'less than a percent is not told');
+  t.match(lines[4], /infeasible .* - +- +- +- +- +unmerged .* killed$/);
+});
+
+t.test('flags that all measurements have are told once', async (t) => {
+  const plain = trial(1, null, 'g1:u:8.8.8.8.384', 74, 2);
+  const rows = [doubted(plain, ['emulated', 'busy']), doubted(plain, ['emulated'])];
+  const lines = renderTrials(memoryContext(), rows).split('\n');
+  t.match(lines[1], / busy +unmerged/);
+  t.match(lines[2], / - +unmerged/);
+  t.same(lines.slice(3), ['', '! all measurements are flagged emulated']);
+  t.notMatch(renderTrials(memoryContext(), [doubted(plain, [])]), /flags/, 'no column of nothing');
+  t.match(
+    renderTrials(memoryContext(), [doubted(plain, ['hot'])]),
+    / hot +unmerged/,
+    'one alone shares nothing',
+  );
+});
+
+t.test('a comparison: both rows, differences with their interval, and what is not told apart', async (t) => {
+  const [a, b] = [trial(1, 'max', 'g1:u:8.8.8.8.384', 74, 2), trial(2, null, 'g1:u:4.8.8.8.384', 74, 2)];
+  const comparison: TrialComparison = {
+    a,
+    b,
+    paired: true,
+    decode: { percent: -4.312, low: -4.618, high: -4.02 },
+    prefill: { percent: 0.4, low: -0.2, high: 1.1 },
+    peakBytesPercent: 0,
+    shippedBytesPercent: 38.54,
+    notices: ['Beware.'],
+  };
+  const lines = renderComparison(memoryContext(), comparison, ['s:max', 's:2']).split('\n');
+  t.match(lines[1], /^s:max +74\.0/);
+  t.match(lines[2], /^s:2 +74\.0/);
+  t.same(lines.slice(3), [
+    '',
+    's:2 against s:max:',
+    'ms/token  -4.31 % [-4.62, -4.02]',
+    'TTFT      +0.40 % [-0.20, +1.10], not told apart',
+    'peak      +0.00 %',
+    'shipped   +38.54 %',
+    'by        rounds of one batch',
+    '',
+    '! Beware.',
+  ]);
+  t.match(
+    renderComparison(memoryContext(), { ...comparison, paired: false, notices: [] }, ['s:max', 's:2']),
+    /by {8}medians of sessions$/,
   );
 });
 

@@ -66,6 +66,22 @@ t.test('searches take turns on a machine, however many jobs each has waiting the
   t.same(order, ['j1', 'j4', 'j2', 'j5', 'j3']);
 });
 
+t.test(
+  'a qualification comes before all candidates of its machine, and waits for a running job',
+  async (t) => {
+    const question = (id: string, deviceId: string): StoredJob => ({
+      ...job(id, deviceId),
+      ...{ kind: 'qualification', searchId: '', trialIds: [] },
+      body: { kind: 'qualify', runs: 5, pauseMs: 0, timeoutMs: 1000 },
+    });
+    const two = [device('a', 'm'), device('b', 'm')];
+    t.same(planned([job('j1', 'a'), job('j2', 'b'), question('q', 'b')], two), ['q']);
+    t.same(planned([question('q1', 'a'), question('q2', 'b')], two), ['q1'], 'the older one first');
+    t.same(planned([job('j1', 'a', 'SENT'), question('q', 'b')], two), []);
+    t.same(planned([job('j1', 'a'), question('q', 'b')], [device('a'), device('b')]), ['j1', 'q']);
+  },
+);
+
 t.test('an offline or unknown device gets nothing', async (t) => {
   t.same(planned([job('j1', 'a'), job('j2', 'b')], [device('a', '', false)]), []);
 });
@@ -91,6 +107,9 @@ t.test('why a device idles, in words', async (t) => {
     'it waits its turn: name of b on the same machine is measuring',
   );
   t.equal(explainIdle(a, [job('j2', 'a')], [a, b]), 'its next job is about to be sent');
+  const quarantine = { reason: 'too slow', sinceMs: 1 };
+  t.equal(explainIdle({ ...a, quarantine }, [], [a]), 'in quarantine until it qualifies anew: too slow');
+  t.equal(explainIdle({ ...a, quarantine }, [job('j1', 'a', 'SENT')], [a]), null);
   t.equal(explainIdle(device('c', '', false), [], []), 'offline, last seen 2023-11-14T22:13:20.000Z');
   t.equal(
     explainIdle({ ...device('c', '', false), lastSeenAtMs: null }, [], []),

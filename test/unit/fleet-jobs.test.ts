@@ -26,7 +26,7 @@ t.test('a job goes to an online idle device, its result is stored, acknowledged 
   await t.rejects(all.submit(a), coded('DEVICE_OFFLINE', a));
   await all.birth(a, 1);
   t.same(await all.fleet.forCampaign.idleDevices('board'), [
-    { id: a, bootId: 'boot-1', qualification: null },
+    { id: a, bootId: 'boot-1', qualification: null, takesBatches: true },
   ]);
   t.same(await all.fleet.forCampaign.idleDevices('phone'), [], 'another class');
   const jobId = await all.submit(a);
@@ -46,7 +46,7 @@ t.test('a job goes to an online idle device, its result is stored, acknowledged 
     bootId: 'boot-1',
     end: { outcome: 'measured' },
   });
-  t.same(await endOf(all), [{ outcome: 'measured', measurement }]);
+  t.same(await endOf(all), [{ outcome: 'measured', measurements: [measurement] }]);
   t.match(await all.fleet.showDevice(a), {
     runningJobId: null,
     idleReason: 'no search has work for class "board"',
@@ -99,7 +99,7 @@ t.test('a repeated result, and another result of a job that is over, change noth
       ['ack', { ids: ['out-2'] }],
     ],
   );
-  t.same(await endOf(all), [{ outcome: 'measured', measurement }]);
+  t.same(await endOf(all), [{ outcome: 'measured', measurements: [measurement] }]);
 });
 
 t.test('a device cannot end the job of another', async (t) => {

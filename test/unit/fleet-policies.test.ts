@@ -103,23 +103,31 @@ t.test('a device is told its policies at its birth, before its jobs, and at ever
   await t.rejects(all.fleet.setLabels('nobody', []), coded('NOT_FOUND', 'nobody'));
 });
 
-t.test('policies that do not fit into one message of 4,096 bytes are refused', async (t) => {
-  const all = await openTestFleet(t);
-  const a = await all.enrol('a');
-  const hours = Array.from({ length: 8 }, () => '22:00-06:00');
-  const labels = Array.from({ length: 32 }, (_, n) => `label-${String(n).padStart(2, '0')}`);
-  // Each is 177 bytes of JSON and a comma, and the message around them 90: 22 make 4,005, 23 make 4,183.
-  for (const name of labels)
-    await all.fleet.policies.set({ scope: { kind: 'label', name }, policy: { hours } });
-  await t.rejects(
-    all.fleet.setLabels(a, labels.slice(0, 23)),
-    coded('BAD_REQUEST', 'device "a"', '23 policies'),
-  );
-  t.same((await all.fleet.showDevice(a)).labels, []);
-  await all.fleet.setLabels(a, labels.slice(0, 22));
-  await t.rejects(all.fleet.policies.set({ ...nightly, policy: { hours } }), coded('BAD_REQUEST', '4096'));
-  t.equal((await all.fleet.policies.list()).length, 32, 'not stored');
-});
+for (const [agentVersion, ceiling, digits, most] of [
+  // Each policy is 175 bytes of JSON with the digits of its label and a comma, and the message around
+  // them 89 without the last comma: 22 make 4,005 and 23 make 4,183, 182 make 32,667 and 183 make 32,846.
+  ['0.2.0', 4096, 2, 22],
+  ['0.3.0', 32_768, 3, 182],
+] as const)
+  t.test(`policies that an agent ${agentVersion} cannot read in ${ceiling} bytes are refused`, async (t) => {
+    const all = await openTestFleet(t);
+    const a = await all.enrol('a', '', { agentVersion });
+    const hours = Array.from({ length: 8 }, () => '22:00-06:00');
+    const labels = Array.from({ length: most + 1 }, (_, n) => `label-${String(n).padStart(digits, '0')}`);
+    for (const name of labels)
+      await all.fleet.policies.set({ scope: { kind: 'label', name }, policy: { hours } });
+    await t.rejects(
+      all.fleet.setLabels(a, labels),
+      coded('BAD_REQUEST', 'device "a"', `${most + 1} policies`),
+    );
+    t.same((await all.fleet.showDevice(a)).labels, []);
+    await all.fleet.setLabels(a, labels.slice(0, most));
+    await t.rejects(
+      all.fleet.policies.set({ ...nightly, policy: { hours } }),
+      coded('BAD_REQUEST', String(ceiling)),
+    );
+    t.equal((await all.fleet.policies.list()).length, most + 1, 'not stored');
+  });
 
 t.test('a device that may not measure is not idle, gets no job, and says why', async (t) => {
   const all = await openTestFleet(t);

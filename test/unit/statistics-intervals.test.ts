@@ -1,7 +1,10 @@
 import {
+  meanInterval,
+  medianInterval,
   normalQuantile,
   pairedDifference,
   studentQuantile,
+  welchDifference,
   wilsonInterval,
 } from '@fleetlora/shared/statistics';
 import t from 'tap';
@@ -51,4 +54,55 @@ t.test('paired difference: a constant shift has no width, a mean of 2 over 1, 2,
   t.ok(near(mean - low, 4.302653 / Math.sqrt(3), 1e-5));
   t.throws(() => pairedDifference([1, 2], [1]), RangeError);
   t.throws(() => pairedDifference([1], [1]), RangeError);
+});
+
+t.test('mean interval: 3 ± t·√(2.5 / 5) of 1 to 5, none of a single value', async (t) => {
+  const { mean, low, high } = meanInterval([1, 2, 3, 4, 5]);
+  t.equal(mean, 3);
+  // t(0.975, 4) = 2.776445; t(0.95, 4) = 2.131847.
+  t.ok(near(low, 3 - 2.776445 * Math.sqrt(0.5), 1e-3) && near(high, 3 + 2.776445 * Math.sqrt(0.5), 1e-3));
+  t.ok(near(meanInterval([1, 2, 3, 4, 5], 0.9).low, 3 - 2.131847 * Math.sqrt(0.5), 1e-3));
+  t.throws(() => meanInterval([1]), new RangeError('a mean of 1 has no interval, at least 2 are needed'));
+});
+
+t.test('median interval at 95 %: tabled ranks of 6 to 100 samples, none of 5', async (t) => {
+  const upTo = (n: number): number[] => Array.from({ length: n }, (_, index) => n - index);
+  t.equal(medianInterval([]), null);
+  t.equal(medianInterval(upTo(5)), null);
+  for (const [n, low, high] of [
+    // 2 / 64 is missed.
+    [6, 1, 6],
+    [8, 1, 8],
+    // 2 · (1 + 9) / 512 is missed.
+    [9, 2, 8],
+    [10, 2, 9],
+    [20, 6, 15],
+    [50, 18, 33],
+    [100, 40, 61],
+  ] as const)
+    t.same(medianInterval(upTo(n)), { low, high }, `${n} samples`);
+  // 2 / 128 is missed at 7, more than 1 in 100; 2 / 256 at 8.
+  t.equal(medianInterval(upTo(7), 0.99), null);
+  t.same(medianInterval(upTo(8), 0.99), { low: 1, high: 8 });
+  t.same(medianInterval([7, 7, 7, 7, 7, 7]), { low: 7, high: 7 });
+});
+
+t.test('welch difference: -2 ± t(8) of equal spreads, -10 ± t(1)·√(13 / 3) of unequal ones', async (t) => {
+  // Both variances 2.5: standard error √(0.5 + 0.5), (0.5 + 0.5)² / (0.25 / 4 + 0.25 / 4) = 8 degrees.
+  const equal = welchDifference([1, 2, 3, 4, 5], [3, 4, 5, 6, 7]);
+  t.equal(equal.mean, -2);
+  t.ok(near(equal.low, -2 - 2.306004, 1e-4) && near(equal.high, -2 + 2.306004, 1e-4));
+  // Variances 1 and 8: (1 / 3 + 4)² / (1 / 18 + 16) = 1.17 degrees, rounded down.
+  const unequal = welchDifference([1, 2, 3], [10, 14]);
+  t.equal(unequal.mean, -10);
+  t.ok(near(unequal.high, -10 + 12.706205 * Math.sqrt(13 / 3), 1e-4));
+  t.same(welchDifference([4, 4], [1, 1]), { mean: 3, low: 3, high: 3 });
+  for (const [a, b] of [
+    [[1], [1, 2]],
+    [[1, 2], [1]],
+  ] as const)
+    t.throws(
+      () => welchDifference(a, b),
+      new RangeError('a sample of 1 has no spread, at least 2 are needed'),
+    );
 });

@@ -38,6 +38,7 @@ t.test('the table refuses what it should', async (t) => {
     violationOf({ file, specifier, typeOnly });
   t.equal(line('coordinator/search/nsga2.ts', '@fleetlora/shared/space'), null);
   t.ok(line('coordinator/search/nsga2.ts', 'node:fs'), 'search does no I/O');
+  t.ok(line('coordinator/search/nsga2.ts', '@fleetlora/shared/node/runtime'), 'nor by a side door');
   t.ok(line('coordinator/search/nsga2.ts', '../fleet/index.js', true), 'search knows no sibling');
   t.equal(line('coordinator/campaign/x.ts', '../evaluation/ports.js', true), null);
   t.ok(line('coordinator/campaign/x.ts', '../evaluation/ports.js'), 'domains share types only');
