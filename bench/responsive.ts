@@ -128,6 +128,8 @@ async function trainAndSearch(
     require: [],
     plan: defaultMeasurePlan,
     maxTokens: 64,
+    // This machine is made busy on purpose: its device would be found to drift.
+    sentinelEvery: 0,
   });
   const ended = await until(
     () => fleet.call<Search>(`GET /v1/searches/${search.id}`),

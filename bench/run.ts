@@ -12,11 +12,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { adapterProof } from './adapter.js';
+import { arm64Proof } from './arm64.js';
 import { diskProof } from './disk.js';
 import { killProof } from './kill.js';
 import type { Bench } from './lib/bench.js';
 import { renderResult } from './lib/render-result.js';
 import { readSurroundings } from './lib/surroundings.js';
+import { measureBench } from './measure.js';
 import { oracleProof } from './oracle.js';
 import { responsiveProof } from './responsive.js';
 import { tableProof } from './table.js';
@@ -28,6 +30,8 @@ const benches: readonly Bench[] = [
   responsiveProof,
   killProof,
   diskProof,
+  arm64Proof,
+  measureBench,
 ];
 
 function usage(): string {

@@ -50,6 +50,8 @@ async function search(
     require: [],
     plan: changes.plan ?? models.plan,
     maxTokens: 32,
+    // Each job is a trial.
+    sentinelEvery: 0,
     space: { ...models.space, forms: changes.forms ?? ['unmerged'] },
   });
 }

@@ -82,8 +82,8 @@ export function createKillLedger(): KillLedger {
       for (const jobId of acknowledged) {
         const job = jobs.get(jobId);
         if (!job || !isOver(job)) find('lost', `acknowledged result of job ${jobId}`, stage);
-        else if (job.state === 'SUCCEEDED' && job.trialId !== '' && !holds(trials.get(job.trialId), job))
-          find('lost', `acknowledged result of job ${jobId} in its trial`, stage);
+        else if (job.state === 'SUCCEEDED' && !hold(trials, job))
+          find('lost', `acknowledged result of job ${jobId} in its trials`, stage);
       }
       const measuredBefore = new Set(jobsOf(before, 'measured'));
       let measuredAgain = 0;
@@ -135,19 +135,26 @@ function checkEnded({ jobs, trials }: StoredRows, find: (fault: Fault, text: str
   for (const count of repeatsOf(sequences)) find('repeated', `${count} events have one number`);
   if (Math.max(0, ...sequences) > new Set(sequences).size)
     find('lost', 'an event between campaign and strategy');
-  // A sentinel's job is of no trial.
-  const counted = jobs.filter(({ state, trialId }) => state === 'SUCCEEDED' && trialId !== '');
-  for (const count of repeatsOf(counted.map(({ trialId }) => trialId)))
+  const counted = jobs.filter(({ state }) => state === 'SUCCEEDED');
+  for (const count of repeatsOf(counted.flatMap(({ trialIds }) => trialIds)))
     find('repeated', `a trial was measured and counted ${count} times`);
   const open = jobs.filter((job) => !isOver(job));
   if (open.length > 0) find('stuck', `${open.length} jobs have not ended with their search`);
 }
 
-/** Whether a trial holds the measurement that its job brought. */
-function holds(trial: TrialRow | undefined, job: JobRow): boolean {
-  if (!trial || trial.measurement === null) return false;
-  const { measurement } = JSON.parse(job.result ?? '{}') as { measurement?: unknown };
-  return JSON.stringify(sorted(measurement)) === JSON.stringify(sorted(JSON.parse(trial.measurement)));
+/** Whether each trial of a job holds the measurement that its job brought; a sentinel's job has none. */
+function hold(trials: ReadonlyMap<string, TrialRow>, { result, trialIds }: JobRow): boolean {
+  const { measurement, others = [] } = JSON.parse(result ?? '{}') as {
+    measurement?: unknown;
+    others?: unknown[];
+  };
+  const brought = [measurement, ...others];
+  return trialIds.every((trialId, place) => {
+    const held = trials.get(trialId)?.measurement ?? null;
+    return (
+      held !== null && JSON.stringify(sorted(brought[place])) === JSON.stringify(sorted(JSON.parse(held)))
+    );
+  });
 }
 
 /** Without the order of keys, which a jsonb column does not keep. */

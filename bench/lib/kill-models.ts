@@ -50,7 +50,10 @@ export async function importDemoModels(fleet: KillableFleet, workFolder: string)
 }
 
 /** Imports a model of a few thousand weights, made here. */
-export async function importTinyModels(fleet: KillableFleet, workFolder: string): Promise<KillModels> {
+export async function importTinyModels(
+  fleet: Pick<KillableFleet, 'command'>,
+  workFolder: string,
+): Promise<KillModels> {
   const space: SearchSpaceFile = {
     version: 1,
     name: 'tiny',

@@ -18,7 +18,7 @@ const LONGEST_DELAY_MS = 1500;
 /** Kills in a row that may fall into another moment than the wanted one. */
 const MISSES_A_ROUND = 8;
 
-const measuringPrograms = ['preparation-child', 'timing-child', 'memory-child'];
+const measuringPrograms = ['preparation-child', 'session-child', 'memory-child'];
 const trainingProgram = ['training-child'];
 
 export interface KillInput {

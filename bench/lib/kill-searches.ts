@@ -7,10 +7,17 @@ import type { StoreView } from './store-view.js';
 /** Jobs of the search that the device holds or awaits, and how many of them must wait for a strike. */
 const AHEAD = 12;
 export const queuedAtLeast = 10;
+/** Candidates of a job in every second search. */
+const BATCH = 2;
+/**
+ * A device measures the sentinel once. The few and short samples of these plans would differ by
+ * more than a steady device's, and a device in quarantine measures nothing that could be killed.
+ */
+const SENTINEL_EVERY = 1000;
 /** Without a result, a step or an end for so long, something is stuck. */
 export const stuckMs = 90_000;
 
-/** One search after another, so that there is always one with enough jobs waiting. */
+/** One search after another, the first and every second one in batches, so that there is always one with enough jobs waiting. */
 export interface KillSearches {
   /** Waits until the device measures and enough jobs wait; the id of the search. */
   busy(): Promise<string>;
@@ -40,6 +47,9 @@ export function keepSearching(input: {
 
   const start = (): Promise<Search> => {
     count++;
+    // Candidates that differ in ranks alone, as many jobs of them as of single ones.
+    const inBatches = count % 2 === 1;
+    const space = { ...models.space, widthPercents: [100], forms: ['unmerged'] };
     return fleet.call<Search>('POST /v1/searches', {
       name: `kill-${count}`,
       adapter: models.adapter,
@@ -48,7 +58,7 @@ export function keepSearching(input: {
       strategy: 'nsga2',
       quality: 'loss',
       costs: ['decodeMs'],
-      trials: input.trials,
+      trials: inBatches ? BATCH * input.trials : input.trials,
       seed: count,
       scoreRows: 4,
       finalRows: 4,
@@ -57,6 +67,8 @@ export function keepSearching(input: {
       plan: models.plan,
       maxTokens: 32,
       ahead: AHEAD,
+      sentinelEvery: SENTINEL_EVERY,
+      ...(inBatches ? { batch: BATCH, space } : { batch: 1 }),
     });
   };
   const show = ({ id }: Search): Promise<Search> => fleet.call<Search>(`GET /v1/searches/${id}`);

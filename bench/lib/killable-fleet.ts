@@ -8,6 +8,7 @@ import { CodedError, messageOf } from '@fleetlora/shared/errors';
 import type { Code, Device } from '@fleetlora/shared/protocol';
 import { type AgentEvents, createAgentEvents } from './agent-events.js';
 import { runNode } from './local-fleet.js';
+import { openGates } from './open-gates.js';
 import { killAndWait } from './process-tree.js';
 import { checkout } from './reference.js';
 
@@ -49,7 +50,12 @@ export async function startKillableFleet(
   const coordinatorFolder = join(workFolder, 'coordinator');
   const agentData = ['--data', join(workFolder, 'agent')];
   const { DATABASE_URL, FLEETLORA_DATABASE_URL, ...inherited } = process.env;
-  const env = databaseUrl === null ? inherited : { ...inherited, DATABASE_URL: databaseUrl };
+  const env = {
+    ...openGates,
+    FLEETLORA_QUALIFY: 'request',
+    ...inherited,
+    ...(databaseUrl !== null && { DATABASE_URL: databaseUrl }),
+  };
   const events = createAgentEvents();
   const logFile = createWriteStream(join(workFolder, 'processes.log'));
   const recent: Record<Member, string[]> = { coordinator: [], agent: [] };
@@ -158,7 +164,9 @@ export async function startKillableFleet(
     },
     start: (member) => starts[member](),
     call,
-    command: (args) => runNode([fleetloraCommand, ...args], { FLEETLORA_URL: url, FLEETLORA_TOKEN: token }),
+    async command(args) {
+      await runNode([fleetloraCommand, ...args], { FLEETLORA_URL: url, FLEETLORA_TOKEN: token });
+    },
     recentLog: () =>
       Object.entries(recent)
         .flatMap(([member, lines]) => lines.map((line) => `${member} ${line}`))

@@ -5,33 +5,52 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunningCoordinator, startCoordinator } from '@fleetlora/coordinator';
 import { CodedError } from '@fleetlora/shared/errors';
 import type { Code, Device } from '@fleetlora/shared/protocol';
+import { openGates } from './open-gates.js';
 import { checkout } from './reference.js';
 
-/** A coordinator in this process and an agent in another, on free ports over temporary folders. */
+/** A coordinator in this process and agents in others, on free ports over temporary folders. */
 export interface LocalFleet {
+  /** Of the first agent. */
   readonly deviceClass: string;
   /** Calls a route as the admin. @throws what the coordinator answers when it refuses */
   call<T>(route: string, body?: unknown): Promise<T>;
   /** Runs a `fleetlora` command in a process of its own, so that its work is not this process's. */
   command(args: readonly string[]): Promise<void>;
+  /**
+   * Enrols and starts one more agent and waits until it is online.
+   * @param node the Node.js that runs it
+   */
+  addAgent(name: string, node?: string): Promise<Device>;
   stop(): Promise<void>;
 }
 
 const fleetloraCommand = join(checkout, 'coordinator', 'dist', 'cli', 'main.js');
 const agentCommand = join(checkout, 'agent', 'dist', 'cli', 'main.js');
 
-/** Runs `node ...args` to its end. @throws CHILD_FAILED with what it wrote to stderr */
-export async function runNode(args: readonly string[], env: Record<string, string> = {}): Promise<void> {
-  const child = spawn(process.execPath, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
+/**
+ * Runs `node ...args` to its end and returns its stdout.
+ * @throws CHILD_FAILED with what it wrote to stderr
+ */
+export async function runNode(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  node = process.execPath,
+): Promise<string> {
+  const child = spawn(node, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
+  let stdout = '';
   let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
   child.stderr.on('data', (chunk) => {
     stderr += String(chunk);
   });
   await once(child, 'close');
   if (child.exitCode !== 0) throw new CodedError('CHILD_FAILED', `${args.join(' ')}: ${stderr.trim()}`);
+  return stdout;
 }
 
 /** Asks until `isDone`. */
@@ -47,40 +66,58 @@ export async function until<T>(
   }
 }
 
-export async function startLocalFleet(workFolder: string): Promise<LocalFleet> {
+/** @param node the Node.js that runs the first agent */
+export async function startLocalFleet(workFolder: string, node = process.execPath): Promise<LocalFleet> {
   const coordinator = await startCoordinator({
     dataFolder: join(workFolder, 'coordinator'),
     host: '127.0.0.1',
     webPort: 0,
     mqttPort: 0,
     logLevel: 'error',
+    qualify: 'onRequest',
   });
   const api = createCaller(coordinator);
-  const data = ['--data', join(workFolder, 'agent')];
-  let agent: ChildProcess | undefined;
-  try {
+  const agents: ChildProcess[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(agents.map(endAgent));
+    await coordinator.stop();
+  };
+  const addAgent: LocalFleet['addAgent'] = async (name, node = process.execPath) => {
+    const data = ['--data', join(workFolder, name)];
     const { code, enrollUrl } = await api.call<Code>('POST /v1/codes', {});
-    await runNode([agentCommand, 'enroll', enrollUrl, code, ...data]);
-    agent = spawn(process.execPath, [agentCommand, 'run', ...data, '--serve-port', '0', '--log', 'error'], {
+    await runNode([agentCommand, 'enroll', enrollUrl, code, '--name', name, ...data], {}, node);
+    const options = [...data, '--serve-port', '0', '--log', 'error'];
+    const agent = spawn(node, [agentCommand, 'run', ...options], {
       stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...openGates, ...process.env },
     });
-    const [device] = await until(
-      () => api.call<Device[]>('GET /v1/devices'),
-      ([first]) => first?.online === true,
+    agents.push(agent);
+    return until(
+      async () => {
+        if (hasEnded(agent)) throw new CodedError('CHILD_FAILED', `agent ${name} ended before it was online`);
+        const devices = await api.call<Device[]>('GET /v1/devices');
+        return devices.find((device) => device.name === name) as Device;
+      },
+      ({ online }) => online,
     );
-    return { ...api, deviceClass: device?.deviceClass ?? '', stop: () => stopAll(coordinator, agent) };
+  };
+  try {
+    const { deviceClass } = await addAgent('agent', node);
+    return { ...api, deviceClass, addAgent, stop };
   } catch (error) {
-    await stopAll(coordinator, agent);
+    await stop();
     throw error;
   }
 }
 
-async function stopAll(coordinator: RunningCoordinator, agent: ChildProcess | undefined): Promise<void> {
-  if (agent && agent.exitCode === null && agent.signalCode === null) {
-    agent.kill('SIGTERM');
-    await once(agent, 'exit');
-  }
-  await coordinator.stop();
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
+  exitCode !== null || signalCode !== null;
+
+async function endAgent(agent: ChildProcess): Promise<void> {
+  if (hasEnded(agent)) return;
+  const ended = once(agent, 'exit');
+  agent.kill('SIGTERM');
+  await ended;
 }
 
 function createCaller({ url, adminToken }: RunningCoordinator): Pick<LocalFleet, 'call' | 'command'> {
@@ -99,6 +136,8 @@ function createCaller({ url, adminToken }: RunningCoordinator): Pick<LocalFleet,
       if (!response.ok) throw new Error(`${route}: ${await response.text()}`);
       return (await response.json()) as T;
     },
-    command: async (args) => runNode([fleetloraCommand, ...args], env),
+    async command(args) {
+      await runNode([fleetloraCommand, ...args], env);
+    },
   };
 }

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { CodedError, messageOf } from '@fleetlora/shared/errors';
+import { downloadPackages, fetchedFolder, runTool, unpackPackage } from './fetched-programs.js';
 
 /** Where a PostgreSQL server's programs lie, and what they need to run. */
 export interface PostgresPrograms {
@@ -25,7 +26,7 @@ export function findPostgresPrograms(): PostgresPrograms | string {
   try {
     return unpackPackages();
   } catch (error) {
-    return `no PostgreSQL server is installed, and apt cannot fetch one: ${error instanceof Error ? error.message : error}`;
+    return `no PostgreSQL server is installed, and apt cannot fetch one: ${messageOf(error)}`;
   }
 }
 
@@ -44,42 +45,21 @@ function onPath(program: string): string | null {
   return folders.find(holdsServer) ?? null;
 }
 
-/** @throws Error with the words of the program that failed */
+/** @throws CHILD_FAILED with the words of the program that failed */
 function unpackPackages(): PostgresPrograms {
-  const cache = join(tmpdir(), `fleetlora-postgresql-${process.getuid?.() ?? 0}`);
-  // Programs of a folder that somebody else could have made are not run.
-  mkdirSync(cache, { recursive: true, mode: 0o755 });
-  if (statSync(cache).uid !== (process.getuid?.() ?? 0)) throw new Error(`${cache} belongs to another user`);
-  const root = join(cache, 'root');
-  if (!existsSync(root)) {
-    const work = mkdtempSync(join(cache, 'unpacking-'));
-    try {
-      const server = runText('apt-cache', ['depends', 'postgresql'], work).match(/\bpostgresql-\d+\b/)?.[0];
-      if (server === undefined) throw new Error('apt knows no package postgresql');
-      const packages = new Set([server, server.replace('postgresql-', 'postgresql-client-'), 'libpq5']);
-      for (const name of [server, 'libpq5', 'libldap-2.5-0'])
-        for (const [, dependency = ''] of runText('apt-cache', ['depends', name], work, 'lenient').matchAll(
-          /^ *Depends: (lib\S+)$/gm,
-        ))
-          if (!unneeded.test(dependency)) packages.add(dependency);
-      runText('apt-get', ['download', '-q', ...packages], work);
-      const made = join(work, 'root');
-      mkdirSync(made);
-      for (const name of readdirSync(work).filter((file) => file.endsWith('.deb')))
-        runText('dpkg', ['-x', join(work, name), made], work);
-      spawnSync('chmod', ['-R', 'a+rX', cache]);
-      try {
-        renameSync(made, root);
-      } catch (error) {
-        // Another process that unpacked at the same time was first: its copy is as good.
-        if (!existsSync(root)) throw error;
-      }
-    } finally {
-      rmSync(work, { recursive: true, force: true });
-    }
-  }
+  const root = fetchedFolder('postgresql', (work, made) => {
+    const dependsOf = (name: string, mode: 'strict' | 'lenient') =>
+      runTool('apt-cache', ['depends', name], work, mode);
+    const server = dependsOf('postgresql', 'strict').match(/\bpostgresql-\d+\b/)?.[0];
+    if (server === undefined) throw new CodedError('NOT_FOUND', 'apt knows no package postgresql');
+    const packages = new Set([server, server.replace('postgresql-', 'postgresql-client-'), 'libpq5']);
+    for (const name of [server, 'libpq5', 'libldap-2.5-0'])
+      for (const [, dependency = ''] of dependsOf(name, 'lenient').matchAll(/^ *Depends: (lib\S+)$/gm))
+        if (!unneeded.test(dependency)) packages.add(dependency);
+    for (const file of downloadPackages(packages, work)) unpackPackage(file, made);
+  });
   const folder = newestBelow(join(root, debianFolder));
-  if (folder === null) throw new Error(`no server below ${root}`);
+  if (folder === null) throw new CodedError('NOT_FOUND', `no server below ${root}`);
   const libraries = ['usr/lib', 'lib'].flatMap((name) =>
     existsSync(join(root, name))
       ? readdirSync(join(root, name))
@@ -92,24 +72,6 @@ function unpackPackages(): PostgresPrograms {
     env: { ...process.env, ...env },
     encoding: 'utf8',
   });
-  if (status !== 0) throw new Error(`the fetched server does not run: ${stderr.trim()}`);
+  if (status !== 0) throw new CodedError('CHILD_FAILED', `the fetched server does not run: ${stderr.trim()}`);
   return { folder, env };
-}
-
-function runText(
-  command: string,
-  args: readonly string[],
-  cwd: string,
-  mode: 'strict' | 'lenient' = 'strict',
-): string {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    cwd,
-    encoding: 'utf8',
-    env: { ...process.env, LC_ALL: 'C' },
-    timeout: 120_000,
-  });
-  if (error) throw error;
-  if (status !== 0 && mode === 'strict')
-    throw new Error(`${command} ${args[0]}: ${stderr.trim().slice(-300)}`);
-  return stdout;
 }

@@ -7,7 +7,8 @@ import type { PostgresServer } from './postgres-server.js';
 /** A job as it is stored; `result` is JSON text, equal when the results are. */
 export interface JobRow {
   readonly id: string;
-  readonly trialId: string;
+  /** Of its candidates in their order; none of a sentinel's. */
+  readonly trialIds: readonly string[];
   readonly state: string;
   readonly sends: number;
   readonly endedAtMs: number | null;
@@ -91,9 +92,8 @@ async function readRows(path: string, searchId: string): Promise<StoredRows> {
     const trials = await store.campaign.listTrials(searchId);
     const jobs = await store.fleet.jobs.listOfSearch(searchId);
     return {
-      jobs: jobs.map(({ result, trialIds: [trialId = ''], ...job }) => ({
+      jobs: jobs.map(({ result, ...job }) => ({
         ...job,
-        trialId,
         result: result && JSON.stringify(result),
       })),
       trials: trials.map(({ measurement, ...trial }) => ({
@@ -119,12 +119,13 @@ export function viewPostgres(server: PostgresServer, database: string): StoreVie
            told_sequence AS "toldSequence" FROM trials WHERE search_id = '${searchId}' ORDER BY number`,
       );
       const jobs = await select(
-        `SELECT id, trial_id AS "trialId", state, sends, ended_at_ms AS "endedAtMs", result
+        `SELECT id, trial_id, other_trial_ids, state, sends, ended_at_ms AS "endedAtMs", result
            FROM jobs WHERE search_id = '${searchId}' ORDER BY created_at_ms, id`,
       );
       return {
-        jobs: jobs.map((row) => ({
+        jobs: jobs.map(({ trial_id: first, other_trial_ids: others, ...row }) => ({
           ...row,
+          trialIds: first === '' ? [] : [first, ...(JSON.parse(asText(others ?? [])) as unknown[])],
           result: row.result && asText(row.result),
         })) as unknown as JobRow[],
         trials: trials.map((row) => ({

@@ -1,0 +1,95 @@
+import type { Machine } from '@fleetlora/agent/host';
+import { shareOf } from '@fleetlora/agent/measure';
+import { completePlan, type Measurement } from '@fleetlora/shared/protocol';
+import { anchorGenome } from '@fleetlora/shared/space';
+import { median, quantile } from '@fleetlora/shared/statistics';
+import { type BareLoop, exportForBareLoop, type LoopTiming } from '../lib/bare-loop.js';
+import type { MeasureGround } from './measure-ground.js';
+import { type Both, both, type Quantity } from './quantities.js';
+
+/** One job of the agent, and as many runs of the stand-alone program between its sessions. */
+export interface LoopRepeat {
+  readonly measurement: Measurement;
+  readonly loop: readonly LoopTiming[];
+  /** "Maximum resident set size" of the stand-alone program, in bytes. */
+  readonly loopBytes: number;
+}
+
+/**
+ * The agent and a stand-alone program time the same candidate in turns: before or after each of
+ * the agent's sessions, as a coin falls, the program runs once, behind the same gates.
+ */
+export async function compareWithBareLoop(
+  ground: MeasureGround,
+  repeats: number,
+  say: (text: string) => void,
+): Promise<LoopRepeat[]> {
+  const { prepared, adapter, plan, space } = ground;
+  const genome = anchorGenome(space, 'max', 'unmerged');
+  const model = { folder: prepared.folder, base: prepared.base, overlay: adapter, genome };
+  const bareLoop = await exportForBareLoop(model, plan, shareOf(plan, completePlan(plan).sessions));
+  const found: LoopRepeat[] = [];
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    const loop: LoopTiming[] = [];
+    const machine = interleaving(ground, bareLoop, loop);
+    const { measurement } = await ground.measure([genome], { machine });
+    found.push({ measurement, loop, loopBytes: await bareLoop.weigh() });
+    const { decode, prefill } = timeRatios(found[found.length - 1] as LoopRepeat);
+    say(`overhead ${repeat + 1} of ${repeats}: decode ${decode.toFixed(3)}, prefill ${prefill.toFixed(3)}`);
+  }
+  return found;
+}
+
+/** The machine of an agent that has a run of the program before or after each session. */
+function interleaving({ machine, random }: MeasureGround, bareLoop: BareLoop, loop: LoopTiming[]): Machine {
+  let isOwed = false;
+  const runLoop = async (): Promise<void> => {
+    isOwed = false;
+    loop.push(await bareLoop.time());
+  };
+  return {
+    ...machine,
+    async waitUntilQuiet(signal) {
+      const gate = await machine.waitUntilQuiet(signal);
+      isOwed = random.next() < 0.5;
+      if (isOwed) return gate;
+      await runLoop();
+      return machine.waitUntilQuiet(signal);
+    },
+    async watch(options) {
+      const watch = await machine.watch(options);
+      return {
+        async end() {
+          const report = await watch.end();
+          if (isOwed) {
+            await machine.waitUntilQuiet();
+            await runLoop();
+          }
+          return report;
+        },
+      };
+    },
+  };
+}
+
+export const loopSamples = ({ loop }: LoopRepeat, quantity: Quantity): number[] =>
+  loop.flatMap((run) => [...run[quantity].samples]);
+
+/** The agent's figures by the program's. */
+export function timeRatios(repeat: LoopRepeat): Both<number> {
+  return both(
+    (quantity) => repeat.measurement[quantity].p50Ms / quantile(loopSamples(repeat, quantity), 0.5),
+  );
+}
+
+export const memoryRatio = ({ measurement, loopBytes }: LoopRepeat): number =>
+  measurement.peakBytes / loopBytes;
+
+/** What the warm-up of a session is for: its first run in percent of the median of the counted ones. */
+export function firstRunPercent(repeats: readonly LoopRepeat[], quantity: Quantity): number {
+  return median(
+    repeats.flatMap(({ loop }) =>
+      loop.map((run) => (100 * (run[quantity].warmUp[0] as number)) / median(run[quantity].samples) - 100),
+    ),
+  );
+}

@@ -1,0 +1,28 @@
+import type { SessionResult } from '@fleetlora/agent/measure';
+import type { Measurement } from '@fleetlora/shared/protocol';
+
+/** The two times of a candidate: of a prompt, and of an output token. */
+export const quantities = ['decode', 'prefill'] as const;
+export type Quantity = (typeof quantities)[number];
+export type Both<T> = Readonly<Record<Quantity, T>>;
+
+export const both = <T>(of: (quantity: Quantity) => T): Both<T> => ({
+  decode: of('decode'),
+  prefill: of('prefill'),
+});
+
+/** Samples of each session of a measurement, in ms. */
+export function sessionsOf(measurement: Measurement, quantity: Quantity): number[][] {
+  const { samplesMs, sessionSizes = [samplesMs.length] } = measurement[quantity];
+  let begin = 0;
+  return sessionSizes.map((size) => {
+    const samples = samplesMs.slice(begin, begin + size);
+    begin += size;
+    return samples;
+  });
+}
+
+/** Samples of one entrant of a shared session. */
+export function sharedOf(session: SessionResult, entrant: number, quantity: Quantity): readonly number[] {
+  return session.shared[entrant]?.[quantity === 'decode' ? 'decodeMs' : 'prefillMs'] ?? [];
+}
