@@ -1,5 +1,5 @@
 /**
- * Environment of an agent whose figures do not matter to a proof: it waits neither for coolness
+ * Environment of an agent whose figures do not matter to a proof or a test: it waits neither for coolness
  * nor for quiet. The caller's own environment goes before it.
  */
 export const openGates = {

@@ -9,6 +9,7 @@ import { mayMeasure } from './may-measure.js';
 import type { StoredDevice, StoredJob } from './ports.js';
 import { postponeQueued, refusalOf } from './postpone-jobs.js';
 import { askDue, wantQualification } from './qualify-devices.js';
+import { queueJob } from './queue-job.js';
 import { tellDevice } from './tell-device.js';
 
 /** The fleet as campaigns see it: idle devices, and jobs that always end. */
@@ -64,21 +65,7 @@ export function createCampaignFleet(context: FleetContext): CampaignFleet {
             'STATE_CONFLICT',
             `device ${deviceId} has ${held.length} unfinished jobs of the search (${held[0]?.id} first), at most ${ahead} were wanted`,
           );
-        await jobs.insert({
-          id: jobId,
-          kind,
-          searchId,
-          trialIds,
-          deviceId,
-          state: 'QUEUED',
-          body,
-          sends: 0,
-          createdAtMs: clock.nowMs(),
-          sentAtMs: null,
-          endedAtMs: null,
-          result: null,
-          reason: null,
-        });
+        await queueJob(context, { jobs }, { id: jobId, kind, searchId, trialIds, deviceId, body });
       });
       await dispatch(context);
       return jobId;

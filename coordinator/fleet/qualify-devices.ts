@@ -7,6 +7,7 @@ import { mayMeasure } from './may-measure.js';
 import type { FleetRepositories, JobBody, StoredDevice, StoredJob } from './ports.js';
 import { refusalOf } from './postpone-jobs.js';
 import type { Until } from './qualify-wants.js';
+import { queueJob } from './queue-job.js';
 
 /** When devices are asked whether they are steady: at a birth that needs it, or on request alone. */
 export const qualifyTimes = ['atBirth', 'onRequest'] as const;
@@ -108,24 +109,18 @@ async function findUnfinished({ jobs }: FleetRepositories, deviceId: string): Pr
 }
 
 async function insertQualification(
-  { clock, newId }: FleetContext,
-  { jobs }: FleetRepositories,
+  context: FleetContext,
+  repositories: FleetRepositories,
   deviceId: string,
 ): Promise<void> {
-  await jobs.deleteQualifications(deviceId, KEPT - 1);
-  await jobs.insert({
-    id: newId('job'),
+  await repositories.jobs.deleteQualifications(deviceId, KEPT - 1);
+  const id = context.newId('job');
+  await queueJob(context, repositories, {
+    id,
     kind: 'qualification',
     searchId: '',
     trialIds: [],
     deviceId,
-    state: 'QUEUED',
     body,
-    sends: 0,
-    createdAtMs: clock.nowMs(),
-    sentAtMs: null,
-    endedAtMs: null,
-    result: null,
-    reason: null,
   });
 }

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openGates } from '@fleetlora/bench/lib/open-gates';
 import type { Test } from 'tap';
-import { openGates } from './open-gates.js';
 import { checkout } from './reference.js';
 import { type TestCoordinator, temporaryFolder } from './running-coordinator.js';
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { openGates } from './open-gates.js';
+import { openGates } from '@fleetlora/bench/lib/open-gates';
 import { checkout } from './reference.js';
 
 export interface CliResult {

@@ -2,10 +2,10 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createProgram, exitCodeOf, explainError } from '@fleetlora/agent/cli';
 import { describeDataFolder } from '@fleetlora/agent/folder';
+import { openGates } from '@fleetlora/bench/lib/open-gates';
 import { CommanderError } from 'commander';
 import t, { type Test } from 'tap';
 import { layTinyModel } from '../lib/laid-models.js';
-import { openGates } from '../lib/open-gates.js';
 import { tempFolder } from '../lib/temp-folder.js';
 
 /** Runs a command line in this process, as the binary does. */
