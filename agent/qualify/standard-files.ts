@@ -3,18 +3,17 @@ import { join } from 'node:path';
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
 import { makeFolder } from '@fleetlora/shared/node';
-import { defaultMeasurePlan, type MeasurePlan } from '@fleetlora/shared/protocol';
+import type { MeasurePlan } from '@fleetlora/shared/protocol';
 import { runChild } from '../child/index.js';
 import { explainChild, type MeasureOutcome, type MeasureTask, type Verdict } from '../measure/index.js';
 import { standardDigests, standardGenome } from './standard-model.js';
 
 /** How the standard candidate is measured; part of the standard. */
 export const standardPlan: MeasurePlan = {
-  ...defaultMeasurePlan,
   promptTokens: 128,
   kvTokens: 256,
-  prefillRepeats: 15,
-  decodeRepeats: 65,
+  prefillRepeats: 25,
+  decodeRepeats: 325,
   threads: 1,
   sessions: 5,
   provider: 'cpu',

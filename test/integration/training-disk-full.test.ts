@@ -42,8 +42,12 @@ async function openTrainer(
     },
   };
 }
-const untilWaiting = async (waits: readonly unknown[]): Promise<void> => {
-  while (waits.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+/** Fills the disk until the run waits: a checkpoint that takes an older one's place gives room back. */
+const fillUntilWaiting = async (disk: SmallDisk, waits: readonly unknown[]): Promise<void> => {
+  while (waits.length === 0) {
+    await disk.fill();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 };
 
 t.test(
@@ -54,8 +58,7 @@ t.test(
     const trainer = open();
     const { id } = await trainer.start(tinyTraining(100_000));
     await untilTraining(trainer, id, ({ step }) => step >= 4);
-    await disk.fill();
-    await untilWaiting(waits);
+    await fillUntilWaiting(disk, waits);
     t.match(
       waits[0],
       /^cannot write .*checkpoint\.safetensors: the disk is full, \d+ bytes are free, \d+ are needed/,
@@ -83,8 +86,7 @@ t.test(
     const trainer = open();
     const { id } = await trainer.start(tinyTraining(100_000));
     await untilTraining(trainer, id, ({ step }) => step >= 4);
-    await disk.fill();
-    await untilWaiting(waits);
+    await fillUntilWaiting(disk, waits);
     const { measuring } = host;
     await measuring.look(async (granted) => ({ running: granted, wanted: !granted }));
     t.equal(measuring.state, 'running', 'at once');
@@ -108,8 +110,7 @@ t.test('a trainer that is closed while its run waits leaves it to the next one',
   const first = open();
   const { id } = await first.start(tinyTraining(100_000));
   await untilTraining(first, id, ({ step }) => step >= 4);
-  await disk.fill();
-  await untilWaiting(waits);
+  await fillUntilWaiting(disk, waits);
   await first.close();
   await disk.empty();
   const second = open();
