@@ -34,7 +34,7 @@ export function addDemo(program: Command, context: CliContext): void {
       `train the super-adapter here first (${DEFAULT_TRAINING_STEPS} steps)`,
       integer(1, 1_000_000),
     )
-    .option('--trials <n>', 'distinct sub-networks to measure', integer(8, 10_000), 60)
+    .option('--trials <n>', 'distinct sub-networks to measure', integer(8, 10_000), 44)
     .option('--adapter <dir>', "another PEFT super-adapter of the demo's base")
     .option('--space <space>', 'another search space: preset or JSON file')
     .option('--data <file>', 'other JSONL rows to score on; the last ten are asked of the device')
