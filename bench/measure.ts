@@ -31,7 +31,7 @@ interface Extent {
   readonly disturbances: number;
 }
 
-const full: Extent = { repeats: 8, pairs: 40, fixedPairs: 12, candidates: 30, disturbances: 2 };
+const full: Extent = { repeats: 10, pairs: 40, fixedPairs: 8, candidates: 30, disturbances: 2 };
 const short: Extent = { repeats: 2, pairs: 3, fixedPairs: 2, candidates: 4, disturbances: 1 };
 
 /** A busy machine must not make a quick run a long one; its figures are flagged. */

@@ -13,8 +13,11 @@ import { downloadPackages, fetchedFolder, unpackPackage } from './fetched-progra
 import { checkout } from './reference.js';
 
 const program = join(checkout, 'bench', 'peers', 'bare-loop.mjs');
-/** As long as a session of the agent warms up. */
-const WARM_UP_MS = 200;
+/**
+ * A session of the agent warms up as long: where it stopped earlier or later, the ratio would tell of
+ * compiled and uncompiled JavaScript.
+ */
+const warmUp = { leastMs: 200, mostRuns: 64 } as const;
 
 /** Durations in ms. */
 export interface LoopSamples {
@@ -67,7 +70,7 @@ export async function exportForBareLoop(
     threads: plan.threads,
     prompt: fillerIds(plan.promptTokens, shape.vocab),
     cached: fillerIds(plan.kvTokens, shape.vocab),
-    warmUpMs: WARM_UP_MS,
+    warmUp,
     prefills: share.prefill,
     decodes: share.decode,
   };

@@ -80,6 +80,18 @@ export function oneSession(
   );
 }
 
+/** What the same pairs say when all of them count as independent, whatever session they are of. */
+export function pooled(
+  jobs: readonly PairJob[],
+  quantity: Quantity,
+  entrant: 'equal' | 'slower',
+): PercentDifference[] {
+  const index = entrant === 'equal' ? DUPLICATE : SLOWER;
+  return jobs.map(({ sessions }) =>
+    percentDifference(allOf(sessions, index, quantity), allOf(sessions, 0, quantity)),
+  );
+}
+
 /** What the same samples of the shared sessions say when nobody knows which were taken in one round. */
 export function unpaired(
   jobs: readonly PairJob[],
@@ -87,10 +99,13 @@ export function unpaired(
   entrant: 'equal' | 'slower',
 ): PercentDifference[] {
   const index = entrant === 'equal' ? DUPLICATE : SLOWER;
-  const samples = (sessions: readonly SessionResult[], of: number): number[] =>
-    sessions.flatMap((session) => [...sharedOf(session, of, quantity)]);
-  return jobs.map(({ sessions }) => unpairedDifference(samples(sessions, index), samples(sessions, 0)));
+  return jobs.map(({ sessions }) =>
+    unpairedDifference(allOf(sessions, index, quantity), allOf(sessions, 0, quantity)),
+  );
 }
+
+const allOf = (sessions: readonly SessionResult[], entrant: number, quantity: Quantity): number[] =>
+  sessions.flatMap((session) => [...sharedOf(session, entrant, quantity)]);
 
 /**
  * What sessions of the candidates' own say: each job's first candidate against that of the next job

@@ -4,7 +4,7 @@ import { gateLimitsOf, openMachine } from '@fleetlora/agent/host';
 import { systemClock } from '@fleetlora/shared/clock';
 import type { Measurement } from '@fleetlora/shared/protocol';
 import { anchorGenome } from '@fleetlora/shared/space';
-import type { MeasureGround } from './measure-ground.js';
+import { type MeasureGround, timesAlone } from './measure-ground.js';
 
 /** One candidate on the quiet machine, and while other processes compute. */
 export interface Disturbed {
@@ -31,18 +31,18 @@ export async function disturb(ground: MeasureGround, others: number, repeats: nu
 async function disturbOnce(ground: MeasureGround, others: number): Promise<Disturbed> {
   const genome = anchorGenome(ground.space, 'max', 'unmerged');
   const blind = await openMachine({ clock: systemClock, limits: gateLimitsOf({ quietWaitSeconds: 0 }) });
-  const { measurement: quiet } = await ground.measure([genome]);
+  const { measurement: quiet } = await ground.measure([genome], { entries: timesAlone });
   const loads = await startLoads(others);
   let withoutGate: Measurement;
   try {
-    withoutGate = (await ground.measure([genome], { machine: blind })).measurement;
+    withoutGate = (await ground.measure([genome], { machine: blind, entries: timesAlone })).measurement;
   } finally {
     endLoads(loads);
   }
   const short = await startLoads(others);
   const timer = setTimeout(() => endLoads(short), LOAD_MS);
   try {
-    const { measurement: withGate } = await ground.measure([genome]);
+    const { measurement: withGate } = await ground.measure([genome], { entries: timesAlone });
     return { quiet, withoutGate, withGate };
   } finally {
     clearTimeout(timer);

@@ -41,6 +41,11 @@ export interface MeasureOptions {
   readonly entries?: Partial<ChildEntries>;
 }
 
+/** For measurements of which the times alone are looked at. */
+export const timesAlone: Partial<ChildEntries> = {
+  memory: new URL('./unweighed-child.js', import.meta.url),
+};
+
 const TIMEOUT_MS = 600_000;
 /** Nobody asks the bench for completions. */
 const activity = { startedRequests: () => 0, whenIdle: async () => {} };
@@ -96,7 +101,7 @@ export async function openMeasureGround(
     async measureTwisted(genomes, twist) {
       await rm(sessionsFile, { force: true });
       const measured = await twisted({ ...twist, file: sessionsFile }, () =>
-        measure(genomes, { entries: { session: comparedEntry } }),
+        measure(genomes, { entries: { ...timesAlone, session: comparedEntry } }),
       );
       return { ...measured, sessions: await readSessions(sessionsFile) };
     },

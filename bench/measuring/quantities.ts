@@ -1,5 +1,6 @@
 import type { SessionResult } from '@fleetlora/agent/measure';
 import type { Measurement } from '@fleetlora/shared/protocol';
+import { splitSessions } from '@fleetlora/shared/statistics';
 
 /** The two times of a candidate: of a prompt, and of an output token. */
 export const quantities = ['decode', 'prefill'] as const;
@@ -14,12 +15,7 @@ export const both = <T>(of: (quantity: Quantity) => T): Both<T> => ({
 /** Samples of each session of a measurement, in ms. */
 export function sessionsOf(measurement: Measurement, quantity: Quantity): number[][] {
   const { samplesMs, sessionSizes = [samplesMs.length] } = measurement[quantity];
-  let begin = 0;
-  return sessionSizes.map((size) => {
-    const samples = samplesMs.slice(begin, begin + size);
-    begin += size;
-    return samples;
-  });
+  return splitSessions(samplesMs, sessionSizes);
 }
 
 /** Samples of one entrant of a shared session. */

@@ -1,7 +1,7 @@
 import type { Measurement } from '@fleetlora/shared/protocol';
 import { anchorGenome, encodeGenome, type Genome, sampleGenome } from '@fleetlora/shared/space';
 import { kendallTau, median } from '@fleetlora/shared/statistics';
-import type { MeasureGround } from './measure-ground.js';
+import { type MeasureGround, timesAlone } from './measure-ground.js';
 import { type Quantity, sessionsOf } from './quantities.js';
 
 /** The same candidates, measured in two independent runs. */
@@ -23,7 +23,7 @@ export async function rankTwice(
   const run = async (number: number): Promise<Measurement[]> => {
     const found: Measurement[] = [];
     for (const [done, index] of ground.random.shuffle([...genomes.keys()]).entries()) {
-      const { measurement } = await ground.measure([genomes[index] as Genome]);
+      const { measurement } = await ground.measure([genomes[index] as Genome], { entries: timesAlone });
       found[index] = measurement;
       say(`run ${number}, ${done + 1} of ${candidates}: ${measurement.decode.p50Ms.toFixed(3)} ms`);
     }

@@ -10,8 +10,6 @@ const rawMeasurement = (measurement: Measurement) => ({
   ...both((quantity) => sessionsOf(measurement, quantity)),
   coldLoadsMs: measurement.coldLoadsMs,
   warmLoadMs: measurement.warmLoadMs,
-  baselineBytes: measurement.baselineBytes,
-  peakBytes: measurement.peakBytes,
   machine: measurement.machine,
   flags: measurement.flags,
 });
@@ -32,7 +30,7 @@ const rawPair = ({ genome, first, batch, slowerBatch, sessions }: PairJob) => ({
 export function rawData({ overhead, pairs, fixedPairs, ranked, disturbed, disturbers, inherited }: Findings) {
   return {
     overhead: overhead.map(({ measurement, loop, loopBytes }) => ({
-      agent: rawMeasurement(measurement),
+      agent: { ...rawMeasurement(measurement), peakBytes: measurement.peakBytes },
       loop: loop.map(({ loadMs, prefill, decode }) => ({
         loadMs,
         prefill: { warmUp: rounded(prefill.warmUp), samples: rounded(prefill.samples) },

@@ -5,6 +5,7 @@ import {
   equalPairs,
   oneSession,
   type PairJob,
+  pooled,
   slowerPairs,
   trueDifference,
   unpaired,
@@ -124,6 +125,12 @@ function sharedRows({ pairs }: Findings): Row[] {
       'sessions of its own for each, by their medians',
       apartBy('sessions', 0),
       apartBy('sessions', trueDifference),
+    ),
+    ...rows(
+      'interval from the spread between sessions',
+      'all pairs as independent',
+      pooled(pairs, 'decode', 'equal'),
+      pooled(pairs, 'decode', 'slower'),
     ),
     ...rows(
       'paired by round',

@@ -23,7 +23,8 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
  * @property {number} threads
  * @property {number[]} prompt token ids of a prefill
  * @property {number[]} cached token ids that fill the cache before decode steps
- * @property {number} warmUpMs runs for so long, and at least twice, before the counted ones
+ * @property {{ leastMs: number, mostRuns: number }} warmUp runs for so long, at least twice and no more
+ *   than the most, before the counted ones
  * @property {number} prefills
  * @property {number} decodes
  */
@@ -94,7 +95,9 @@ async function next(ids, length) {
 async function take(once, counted) {
   const warmUp = [];
   const from = process.hrtime.bigint();
-  while (warmUp.length < 2 || elapsed(from) < spec.warmUpMs) warmUp.push(await timed(once));
+  const { leastMs, mostRuns } = spec.warmUp;
+  while (warmUp.length < 2 || (warmUp.length < mostRuns && elapsed(from) < leastMs))
+    warmUp.push(await timed(once));
   const samples = [];
   while (samples.length < counted) samples.push(await timed(once));
   return { warmUp, samples, token: chosen };
