@@ -31,8 +31,8 @@ interface Extent {
   readonly disturbances: number;
 }
 
-const full: Extent = { repeats: 10, pairs: 40, fixedPairs: 8, candidates: 30, disturbances: 2 };
-const short: Extent = { repeats: 2, pairs: 3, fixedPairs: 2, candidates: 4, disturbances: 1 };
+const full: Extent = { repeats: 8, pairs: 40, fixedPairs: 8, candidates: 30, disturbances: 1 };
+const short: Extent = { repeats: 2, pairs: 2, fixedPairs: 1, candidates: 4, disturbances: 1 };
 
 /** A busy machine must not make a quick run a long one; its figures are flagged. */
 const quickWaits = { quietWaitSeconds: 2, coolWaitSeconds: 10 };

@@ -1,7 +1,7 @@
 import type { Clock } from '@fleetlora/shared/clock';
-import { openSharedDecoder, type SharedDecoder } from '@fleetlora/shared/engine';
+import { openSharedDecoder, type SharedDecoder } from '@fleetlora/shared/engine/shared-decoder';
 import { CodedError } from '@fleetlora/shared/errors';
-import { completePlan } from '@fleetlora/shared/protocol';
+import { completePlan } from '@fleetlora/shared/protocol/complete-plan';
 import type { Random } from '@fleetlora/shared/random';
 import type { Runtime } from '@fleetlora/shared/runtime';
 import { decodeGenome, type Genome } from '@fleetlora/shared/space/genome';

@@ -1,5 +1,6 @@
 import type { Clock } from '@fleetlora/shared/clock';
-import { argmax, type Decoder } from '@fleetlora/shared/engine';
+import type { Decoder } from '@fleetlora/shared/engine/decoder';
+import { argmax } from '@fleetlora/shared/engine/generate';
 import { CodedError } from '@fleetlora/shared/errors';
 import { median } from '@fleetlora/shared/statistics';
 import { fillerIds } from './filler-ids.js';

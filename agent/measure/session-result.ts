@@ -1,5 +1,6 @@
 import { CodedError } from '@fleetlora/shared/errors';
-import { limits, type MeasurePlan } from '@fleetlora/shared/protocol';
+import type { MeasurePlan } from '@fleetlora/shared/protocol';
+import { limits } from '@fleetlora/shared/protocol/limits';
 import type { PassRequest } from './measure-task.js';
 
 /** What a session child is told; a JSON value. */

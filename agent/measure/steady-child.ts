@@ -1,5 +1,5 @@
 import { systemClock } from '@fleetlora/shared/clock';
-import { createNodeRuntime } from '@fleetlora/shared/node';
+import { createNodeRuntime } from '@fleetlora/shared/node/runtime';
 import { answerParent, preferAsVictim } from '../child/index.js';
 import { loadDecoder } from './load-decoder.js';
 import { runSteadily, type SteadyRequest } from './run-steadily.js';

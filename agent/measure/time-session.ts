@@ -1,5 +1,6 @@
 import type { Clock } from '@fleetlora/shared/clock';
-import { argmax, type Decoder, type SharedDecoder } from '@fleetlora/shared/engine';
+import type { Decoder, SharedDecoder } from '@fleetlora/shared/engine';
+import { argmax } from '@fleetlora/shared/engine/generate';
 import type { MeasurePlan } from '@fleetlora/shared/protocol';
 import { createRandom, type Random } from '@fleetlora/shared/random';
 import { fillerIds } from './filler-ids.js';

@@ -38,7 +38,8 @@ export async function comparePairs(
   order: 'random' | 'fixed',
   say: (text: string) => void,
 ): Promise<PairJob[]> {
-  const genomes = pairGenomes(ground);
+  // At least two jobs a genome, where there are two.
+  const genomes = pairGenomes(ground).slice(0, Math.max(1, Math.floor(jobs / 2)));
   const found: PairJob[] = [];
   for (let job = 0; job < jobs; job++) {
     const number = Math.floor((job * genomes.length) / jobs);

@@ -1,3 +1,4 @@
+export * from './complete-plan.js';
 export * from './completion.js';
 export * from './dataset.js';
 export * from './describe-flags.js';

@@ -40,8 +40,3 @@ export const defaultMeasurePlan: MeasurePlan = {
   sessions: 5,
   provider: 'cpu',
 };
-
-/** A plan with what its absent fields mean. */
-export function completePlan(plan: MeasurePlan): Required<MeasurePlan> {
-  return { sessions: 2, provider: 'cpu', sustainedSeconds: 0, ...plan };
-}

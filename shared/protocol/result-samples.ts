@@ -1,5 +1,6 @@
+import { completePlan } from './complete-plan.js';
 import { limits } from './limits.js';
-import { completePlan, type MeasurePlan } from './measure-plan.js';
+import type { MeasurePlan } from './measure-plan.js';
 
 /** Longest number of a message: 99999.9999 and a comma. */
 const SAMPLE_CHARACTERS = 11;
