@@ -1,3 +1,4 @@
+export * from './base-layout.js';
 export * from './graph-weights.js';
 export * from './inference-graph.js';
 export * from './lora.js';

@@ -1,9 +1,13 @@
 import { CodedError } from '../errors.js';
 import type { TensorFile } from '../weights/tensor-file.js';
 
-/** Sizes of a decoder-only Llama model. */
+/** Families of decoder-only models; what their arithmetic differs in, `ModelShape` says by itself. */
+export const architectures = ['llama', 'mistral', 'qwen2'] as const;
+export type Architecture = (typeof architectures)[number];
+
+/** Sizes of a decoder-only model of the Llama kind, and what its arithmetic has beside. */
 export interface ModelShape {
-  readonly architecture: 'llama';
+  readonly architecture: Architecture;
   readonly layers: number;
   readonly hidden: number;
   readonly heads: number;
@@ -18,6 +22,22 @@ export interface ModelShape {
   readonly ropeTheta: number;
   /** The output head is the embedding matrix. */
   readonly tiedHead: boolean;
+  /** The q, k and v projections add a bias (Qwen2): `layers.i.q|k|v.bias` [out]. */
+  readonly qkvBias?: true;
+  /** Tokens that a query sees, itself the last of them; absent: all (Mistral). */
+  readonly slidingWindow?: number;
+  /** The config's own record of how the rope tables were scaled; for exports, the tables hold it. */
+  readonly ropeScaling?: Readonly<Record<string, unknown>>;
+}
+
+/** Fields that a weight file of layout version 1 cannot have, because its readers ignored them. */
+const secondVersionFields = ['qkvBias', 'slidingWindow', 'ropeScaling'] as const;
+
+/** The lowest layout version that can express a shape: old agents read what they can compute. */
+export function layoutVersionOf(shape: ModelShape): '1' | '2' {
+  const plain =
+    shape.architecture === 'llama' && secondVersionFields.every((key) => shape[key] === undefined);
+  return plain ? '1' : '2';
 }
 
 /** The linear modules of a layer, in the order they are computed. */
@@ -62,8 +82,11 @@ const positiveIntegers = [
  */
 export function readModelShape(file: TensorFile): ModelShape {
   const version = file.metadata.layoutVersion;
-  if (version !== '1')
-    throw new CodedError('LAYOUT_VERSION', `weight file has layout version ${version ?? 'none'}, wanted 1`);
+  if (version !== '1' && version !== '2')
+    throw new CodedError(
+      'LAYOUT_VERSION',
+      `weight file has layout version ${version ?? 'none'}, wanted 1 or 2`,
+    );
   let value: unknown;
   try {
     value = JSON.parse(file.metadata.shape ?? '');
@@ -73,10 +96,10 @@ export function readModelShape(file: TensorFile): ModelShape {
   const record = (value ?? {}) as Record<string, unknown>;
   const broken = (key: string, wanted: string): CodedError =>
     new CodedError('MODEL_CONFIG', `weight file records ${key} = ${String(record[key])}, wanted ${wanted}`);
-  if (record.architecture !== 'llama')
+  if (!architectures.some((one) => one === record.architecture))
     throw new CodedError(
       'UNSUPPORTED_ARCHITECTURE',
-      `weight file is for "${String(record.architecture)}", wanted "llama"`,
+      `weight file is for "${String(record.architecture)}", wanted ${architectures.join(', ')}`,
     );
   for (const key of positiveIntegers) {
     const found = record[key];
@@ -88,5 +111,14 @@ export function readModelShape(file: TensorFile): ModelShape {
   for (const key of ['rmsEpsilon', 'ropeTheta'] as const)
     if (!(Number.isFinite(record[key]) && shape[key] > 0)) throw broken(key, 'a positive number');
   if (typeof record.tiedHead !== 'boolean') throw broken('tiedHead', 'true or false');
+  if (record.qkvBias !== undefined && record.qkvBias !== true) throw broken('qkvBias', 'true or nothing');
+  const window = shape.slidingWindow;
+  if (window !== undefined && !(Number.isInteger(window) && window >= 1))
+    throw broken('slidingWindow', 'a positive integer or nothing');
+  if (version < layoutVersionOf(shape))
+    throw new CodedError(
+      'LAYOUT_VERSION',
+      `weight file of layout version ${version} has a shape that only version ${layoutVersionOf(shape)} has`,
+    );
   return shape;
 }

@@ -173,8 +173,11 @@ t.test('model shape: the layout version, the architecture and every size are che
     readModelShape(withMetadata(base.file, metadata));
   const shape = (change: Record<string, unknown>) =>
     changed({ shape: JSON.stringify({ ...tinyShape, ...change }) });
-  t.throws(changed({ layoutVersion: '2' }), coded('LAYOUT_VERSION', 'version 2', 'wanted 1'));
-  t.throws(() => readModelShape({ ...base.file, metadata: {} }), coded('LAYOUT_VERSION', 'none', 'wanted 1'));
+  t.throws(changed({ layoutVersion: '3' }), coded('LAYOUT_VERSION', 'version 3', 'wanted 1 or 2'));
+  t.throws(
+    () => readModelShape({ ...base.file, metadata: {} }),
+    coded('LAYOUT_VERSION', 'none', 'wanted 1 or 2'),
+  );
   for (const text of ['', '{', 'null', '7', '[]'])
     t.throws(changed({ shape: text }), { code: /MODEL_CONFIG|UNSUPPORTED_ARCHITECTURE/ });
   t.throws(shape({ architecture: 'mamba' }), coded('UNSUPPORTED_ARCHITECTURE', 'mamba', 'llama'));

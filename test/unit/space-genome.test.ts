@@ -4,6 +4,8 @@ import {
   digestGenome,
   encodeGenome,
   type Genome,
+  shapeOf,
+  skippedLayer,
   uniformGenome,
 } from '@fleetlora/shared/space';
 import t from 'tap';
@@ -75,6 +77,31 @@ t.test('128 layers of the largest numbers are a genome; 129 layers and longer te
   // 16 + 128·28 characters are read, one more is not even split.
   t.throws(() => decodeGenome('x'.repeat(3600)), coded('GENOME_MALFORMED', 'g1:u:'));
   t.throws(() => decodeGenome('x'.repeat(3601)), coded('GENOME_MALFORMED', 3601, 3600));
+});
+
+t.test('g2 says what g1 cannot: precision, key/value heads kept, layers left out', async (t) => {
+  const ranks = { qkv: 8, o: 0, gateUp: 4, down: 2 };
+  const cut: Genome = {
+    form: 'unmerged',
+    precision: 'q4',
+    layers: [{ ranks, width: 64, kvHeads: 1 }, skippedLayer, { ranks, width: 32 }],
+  };
+  t.equal(encodeGenome(cut), 'g2:u:q4:8.0.4.2.64.1/-/8.0.4.2.32');
+  for (const genome of [
+    cut,
+    { ...cut, precision: 'q8' as const },
+    { form: 'merged' as const, layers: cut.layers },
+    { ...cut, layers: [{ ranks, width: 64 }] },
+  ])
+    t.strictSame(decodeGenome(encodeGenome(genome)), genome, encodeGenome(genome));
+  t.equal(shapeOf(cut), 'g2:u:q4:1.0.1.1.64.1/-/1.0.1.1.32');
+  t.equal(encodeGenome({ ...cut, precision: 'fp32', layers: [{ ranks, width: 64 }] }), 'g1:u:8.0.4.2.64');
+  for (const wrong of ['g2:u:fp32:8.0.4.2.64', 'g2:u:q4:8.0.4.2.64.01', 'g2:u:q4:-/08.0.4.2.64'])
+    t.throws(() => decodeGenome(wrong), coded('GENOME_MALFORMED', 'canonical'), wrong);
+  for (const wrong of ['g1:u:-', 'g2:u:q4:8.0.4.2.64.1.1', 'g2:u:q4:--', 'g2:u:q4:'])
+    t.throws(() => decodeGenome(wrong), coded('GENOME_MALFORMED', 'layer 0'), wrong);
+  for (const wrong of ['g2:u:q5:-', 'g2:u:-', 'g3:u:q4:-', 'g2:u:q4:-:'])
+    t.throws(() => decodeGenome(wrong), coded('GENOME_MALFORMED', wrong), wrong);
 });
 
 t.test('uniformGenome: the same rank or ranks in every layer', async (t) => {
