@@ -2,8 +2,12 @@ import type { MachineState, Measurement, MeasurementFlag } from '@fleetlora/shar
 
 /** Sessions that the protocol wants at least: fewer do not establish the spread between them. */
 const ENOUGH_SESSIONS = 5;
-/** Share of outliers above which a measurement says so. */
-const MANY_OUTLIERS = 0.05;
+/**
+ * Share of outliers above which a measurement says so. Outliers are slow samples, nearly all: a fifth
+ * of them moves the median by a third of the others' standard deviation. A virtual machine whose
+ * neighbours take turns at its processor has an eighth of them all the time.
+ */
+const MANY_OUTLIERS = 0.2;
 
 export interface Doubts {
   readonly emulated: boolean;

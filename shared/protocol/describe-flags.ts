@@ -9,5 +9,5 @@ export const flagMeanings: Readonly<Record<MeasurementFlag, string>> = {
   onBattery: 'on battery, where many devices run slower',
   fewSessions: 'fewer than 5 sessions, so the spread between them is not established',
   duplicateDiffers: 'two copies of one candidate were told apart, so small differences mean nothing',
-  outliers: 'more than 5 % of the samples lie far from the rest',
+  outliers: 'more than 20 % of the samples lie far from the rest',
 };

@@ -152,7 +152,7 @@ Standard benchmark: standard-1, 6.4 million weights in F32, rank 16 beside them
   energy a token            32.1 mJ at 3.2 W             -
 
 ! throttled (8 threads): the processor ran slower for heat or power
-! outliers (8 threads): more than 5 % of the samples lie far from the rest`,
+! outliers (8 threads): more than 20 % of the samples lie far from the rest`,
   );
 });
 
