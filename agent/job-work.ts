@@ -82,7 +82,7 @@ export function createJobWork(doors: JobWorkDoors): Pick<JobRunnerDoors, 'measur
   return {
     measure: (job: MeasureJob, signal) =>
       inTurn(job.jobId, 'a candidate was measured', (tell) => {
-        const { jobId, genome, others, baseDigest, adapterDigest, plan, timeoutMs } = job;
+        const { jobId, genome, others, sentinel, baseDigest, adapterDigest, plan, timeoutMs } = job;
         const task: Omit<MeasureTask, 'signal'> = {
           folder: doors.contentFolder,
           base: baseDigest,
@@ -91,6 +91,7 @@ export function createJobWork(doors: JobWorkDoors): Pick<JobRunnerDoors, 'measur
           adapterDigest,
           genome,
           others,
+          sentinel,
           plan,
           timeoutMs,
           scratch: join(folder.scratch, jobId),

@@ -11,13 +11,15 @@ import {
   compareWithBareLoop,
   type LoopRepeat,
   memoryRatio,
+  neighbourRatios,
   timeRatios,
 } from './measuring/compare-with-bare-loop.js';
 import { disturb } from './measuring/disturb.js';
+import { compareHugePages } from './measuring/huge-pages.js';
 import { countFound, countToldApart, coverage } from './measuring/intervals.js';
 import { openMeasureGround } from './measuring/measure-ground.js';
 import { quantities } from './measuring/quantities.js';
-import { agreement, rankTwice, wholeFigure } from './measuring/rank-twice.js';
+import { agreement, besideFigure, rankTwice, wholeFigure } from './measuring/rank-twice.js';
 import { rawData } from './measuring/raw-data.js';
 import { type Findings, rulesTable } from './measuring/rules-table.js';
 import { weighInherited } from './measuring/weigh-inherited.js';
@@ -28,11 +30,12 @@ interface Extent {
   readonly pairs: number;
   readonly fixedPairs: number;
   readonly candidates: number;
+  readonly hugePages: number;
   readonly disturbances: number;
 }
 
-const full: Extent = { repeats: 8, pairs: 40, fixedPairs: 8, candidates: 30, disturbances: 1 };
-const short: Extent = { repeats: 2, pairs: 2, fixedPairs: 1, candidates: 4, disturbances: 1 };
+const full: Extent = { repeats: 20, pairs: 40, fixedPairs: 8, candidates: 30, hugePages: 5, disturbances: 1 };
+const short: Extent = { repeats: 2, pairs: 2, fixedPairs: 1, candidates: 4, hugePages: 1, disturbances: 1 };
 
 /** A busy machine must not make a quick run a long one; its figures are flagged. */
 const quickWaits = { quietWaitSeconds: 2, coolWaitSeconds: 10 };
@@ -71,6 +74,8 @@ export const measureBench: Bench = {
     const pairs = await comparePairs(ground, extent.pairs, 'random', say);
     const fixedPairs = await comparePairs(ground, extent.fixedPairs, 'fixed', say);
     const ranked = await rankTwice(ground, extent.candidates, say);
+    say('a candidate beside itself, with huge pages and without');
+    const hugePages = await compareHugePages(ground, extent.hugePages);
     const cores = availableParallelism();
     say(`the same candidate while ${cores} other processes compute`);
     const disturbed = await disturb(ground, cores, extent.disturbances);
@@ -79,6 +84,7 @@ export const measureBench: Bench = {
       pairs,
       fixedPairs,
       ranked,
+      hugePages,
       disturbed,
       disturbers: cores,
       inherited: await weighInherited(),
@@ -106,7 +112,7 @@ function parseSeed(text: string): number {
 const defaultRawFile = (date: string): string =>
   join(checkout, 'bench', 'results', `measure-${date.slice(0, 10)}.json`);
 
-/** A ratio over several repeats. */
+/** Of all sessions the median ratio, of the repeats the smallest and the largest. */
 interface Spread {
   readonly [name: string]: FigureValue;
   readonly median: number;
@@ -122,8 +128,10 @@ const spreadOf = (values: readonly number[]): Spread => ({
 
 function report(findings: Findings, wanted: Goals): BenchResult {
   const { overhead, pairs, ranked } = findings;
-  const ratios = (quantity: 'decode' | 'prefill'): Spread =>
-    spreadOf(overhead.map((repeat: LoopRepeat) => timeRatios(repeat)[quantity]));
+  const ratios = (quantity: 'decode' | 'prefill'): Spread => ({
+    ...spreadOf(overhead.map((repeat: LoopRepeat) => timeRatios(repeat)[quantity])),
+    median: median(overhead.flatMap((repeat) => neighbourRatios(repeat, quantity))),
+  });
   const figures = {
     overheadRatioDecode: ratios('decode'),
     overheadRatioPrefill: ratios('prefill'),
@@ -137,8 +145,10 @@ function report(findings: Findings, wanted: Goals): BenchResult {
     coverageDecode: coverage(slowerPairs(pairs, 'decode'), 100 * trueDifference),
     coveragePrefill: coverage(slowerPairs(pairs, 'prefill'), 100 * trueDifference),
     candidates: ranked.genomes.length,
-    kendallTauDecode: agreement(ranked, wholeFigure('decode')),
-    kendallTauPrefill: agreement(ranked, wholeFigure('prefill')),
+    kendallTauDecode: agreement(ranked, besideFigure('decode')),
+    kendallTauPrefill: agreement(ranked, besideFigure('prefill')),
+    kendallTauMsDecode: agreement(ranked, wholeFigure('decode')),
+    kendallTauMsPrefill: agreement(ranked, wholeFigure('prefill')),
     flags: flagsOf(findings),
   };
   const most = Math.floor(wanted.falseShare * pairs.length);

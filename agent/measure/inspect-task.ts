@@ -39,6 +39,7 @@ export async function inspectTask(task: MeasureTask): Promise<InspectedTask> {
         ...(task.others ?? []).map((text) => inspect(text, shape, facts)),
       ] as const;
       checkBatch(candidates);
+      if (task.sentinel !== undefined) checkSentinel(inspect(task.sentinel, shape, facts));
       checkSamples(task);
       return { candidates: [...candidates], vocab: shape.vocab, positions: positionsOf(task.plan, shape) };
     } finally {
@@ -77,10 +78,16 @@ function checkBatch([first, ...others]: readonly [InspectedCandidate, ...Inspect
       );
 }
 
+/** @throws BAD_REQUEST for a merged one, whose files nobody has made */
+function checkSentinel({ genome, text }: InspectedCandidate): void {
+  if (genome.form === 'merged')
+    throw new CodedError('BAD_REQUEST', `the sentinel ${text} is merged, wanted an unmerged one`);
+}
+
 /** @throws BAD_REQUEST when the samples would not fit into the message of a result */
-function checkSamples({ plan, others = [] }: MeasureTask): void {
+function checkSamples({ plan, others = [], sentinel }: MeasureTask): void {
   const candidates = 1 + others.length;
-  const samples = resultSamples(plan, candidates);
+  const samples = resultSamples(plan, candidates, sentinel === undefined ? 'alone' : 'besideSentinel');
   if (samples > mostResultSamples)
     throw new CodedError(
       'BAD_REQUEST',

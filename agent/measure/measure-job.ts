@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { asDiskFull, isDiskFull, makeFolder } from '@fleetlora/shared/node';
-import { completePlan, type Measurement, type MemoryPass } from '@fleetlora/shared/protocol';
+import { type Beside, completePlan, type Measurement, type MemoryPass } from '@fleetlora/shared/protocol';
 import type { Verdict } from './explain-child.js';
 import { type InspectedCandidate, type InspectedTask, inspectTask } from './inspect-task.js';
 import { createJobPasses, type JobPasses } from './job-passes.js';
@@ -12,11 +12,12 @@ import type { MeasureDoors, MeasureOutcome, MeasureTask, PassRequest } from './m
 import { runMemoryPass } from './run-memory-pass.js';
 import { type SteadyFigures, takeEnergy, takeSustained } from './steady-passes.js';
 import { summarizeSessions, type TimedCandidate } from './summarize-sessions.js';
+import { takeBeside } from './take-beside.js';
 import { takeSessions } from './take-sessions.js';
 
 /**
  * Measures a candidate, or a batch of one shape, on this device: a merged one is built first, then
- * come the timing sessions, the memory of each candidate, and, where there is a sensor, its energy
+ * come the timing sessions, those beside the sentinel, the memory of each candidate, and, where there is a sensor, its energy
  * and, where the plan wants it, a continuous run. Each in a process of its own, one after the other.
  *
  * How it ends is a value: `infeasible` when a process crashed, found no memory, or was killed for it;
@@ -64,6 +65,8 @@ async function measureInspected(
     taken.sessions.map(({ result }) => result),
     batch?.seed ?? 0,
   );
+  const beside = await besideSentinel(task, requestOf(candidates[0]), passes);
+  if (beside && 'outcome' in beside) return beside;
   const weights = await weighAll(candidates.map(requestOf), passes);
   if ('outcome' in weights) return weights;
   const steady = await runAllSteadily(candidates.map(requestOf), passes);
@@ -92,10 +95,20 @@ async function measureInspected(
       ...(energy && { energy }),
       ...(sustained && { sustained }),
       ...(comparison && { batch: comparison }),
+      ...(beside && index === 0 && { beside }),
     };
   });
   const [measurement, ...others] = measurements as [Measurement, ...Measurement[]];
   return { outcome: 'measured', measurement, ...(others.length > 0 && { others }) };
+}
+
+async function besideSentinel(
+  { folder, base, adapter, sentinel }: MeasureTask,
+  request: PassRequest,
+  passes: JobPasses,
+): Promise<Beside | Verdict | null> {
+  if (sentinel === undefined) return null;
+  return takeBeside(request, { folder, base, overlay: adapter, genome: sentinel }, passes);
 }
 
 /** Memory is each candidate's own: it holds the factors that a shared session has all of. */

@@ -18,6 +18,8 @@ export interface MeasureTask {
   readonly genome: string;
   /** Further candidates of its shape, which are compared with it in shared sessions. */
   readonly others?: readonly string[] | undefined;
+  /** Canonical text of the search's sentinel, unmerged, which the first candidate is timed in turns with. */
+  readonly sentinel?: string | undefined;
   readonly plan: MeasurePlan;
   /** Absent: metered where a sensor tells, which takes half a minute with a battery's gauge. */
   readonly energy?: 'leftOut' | undefined;
@@ -69,6 +71,7 @@ export interface MeasureDoors {
 export interface ChildEntries {
   readonly preparation: URL;
   readonly session: URL;
+  readonly beside: URL;
   readonly memory: URL;
   readonly steady: URL;
 }
@@ -76,6 +79,7 @@ export interface ChildEntries {
 export const ownEntries: ChildEntries = {
   preparation: new URL('./preparation-child.js', import.meta.url),
   session: new URL('./session-child.js', import.meta.url),
+  beside: new URL('./beside-child.js', import.meta.url),
   memory: new URL('./memory-child.js', import.meta.url),
   steady: new URL('./steady-child.js', import.meta.url),
 };

@@ -65,10 +65,6 @@ export function parseSessionResult(
   share: SessionShare,
 ): SessionResult {
   const fields = fieldsOf(answer, 'the answer');
-  const samplesOf = (from: Record<string, unknown>, path: string): SessionSamples => ({
-    prefillMs: numbers(from.prefillMs, `${path}prefillMs`, share.prefill),
-    decodeMs: numbers(from.decodeMs, `${path}decodeMs`, share.decode),
-  });
   const entrants = entrantsOf(request);
   const { shared } = fields;
   if (!Array.isArray(shared) || shared.length !== entrants)
@@ -78,14 +74,25 @@ export function parseSessionResult(
     provider: text(fields.provider, 'provider'),
     coldLoadMs: milliseconds(fields.coldLoadMs, 'coldLoadMs'),
     warmLoadMs: request.reload ? milliseconds(fields.warmLoadMs, 'warmLoadMs') : null,
-    ...samplesOf(fields, ''),
-    shared: shared.map((entrant, index) =>
-      samplesOf(fieldsOf(entrant, `shared[${index}]`), `shared[${index}].`),
-    ),
+    ...parseSamples(fields, '', share),
+    shared: shared.map((entrant, index) => parseSamples(entrant, `shared[${index}]`, share)),
   };
 }
 
-function fieldsOf(value: unknown, path: string): Record<string, unknown> {
+/**
+ * Samples of both quantities, as many as were wanted.
+ * @param path of `value` in the answer; empty for the answer itself
+ */
+export function parseSamples(value: unknown, path: string, share: SessionShare): SessionSamples {
+  const { prefillMs, decodeMs } = fieldsOf(value, path);
+  const dot = path === '' ? '' : '.';
+  return {
+    prefillMs: numbers(prefillMs, `${path}${dot}prefillMs`, share.prefill),
+    decodeMs: numbers(decodeMs, `${path}${dot}decodeMs`, share.decode),
+  };
+}
+
+export function fieldsOf(value: unknown, path: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) throw malformed(path, value, 'an object');
   return value as Record<string, unknown>;
 }
@@ -106,7 +113,7 @@ function numbers(value: unknown, path: string, count: number): number[] {
   return value.map((sample, index) => milliseconds(sample, `${path}[${index}]`));
 }
 
-function malformed(path: string, found: unknown, wanted: string): CodedError {
+export function malformed(path: string, found: unknown, wanted: string): CodedError {
   const shown = Array.isArray(found) ? `a list of ${found.length}` : JSON.stringify(found)?.slice(0, 100);
   return new CodedError('MESSAGE_MALFORMED', `${path} of a session is ${shown}, wanted ${wanted}`);
 }

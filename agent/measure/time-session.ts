@@ -1,10 +1,9 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import type { Decoder, SharedDecoder } from '@fleetlora/shared/engine';
-import { argmax } from '@fleetlora/shared/engine/generate';
 import type { MeasurePlan } from '@fleetlora/shared/protocol';
 import { createRandom, type Random } from '@fleetlora/shared/random';
-import { fillerIds } from './filler-ids.js';
 import type { SessionResult, SessionSamples, SessionShare } from './session-result.js';
+import { takeRounds } from './take-rounds.js';
 
 export interface SessionModel {
   /** Loads the first candidate as a device that serves it would, headers included. */
@@ -28,20 +27,6 @@ export interface SessionWork {
   /** Orders the rounds of the shared session. */
   readonly random: Random;
 }
-
-/**
- * Runs before samples: at least so many rounds and so many runs, and more of them for a while. Of
- * steps the first three of a session take half as long again, and the next few a little: their
- * buffers are laid out and their code is compiled.
- */
-const warmUp = {
-  rounds: 2,
-  runs: { prefillMs: 2, decodeMs: 5 },
-  /** A processor that was idle takes some 100 ms to its full frequency. */
-  ms: 200,
-  /** Where a run takes microseconds, the while ends here. */
-  mostRuns: 64,
-} as const;
 
 /**
  * One fresh session of a measurement.
@@ -69,7 +54,8 @@ export async function timeSession(
 
   const cold = await timed(model.load);
   const absolute = await closing(cold.value, async (decoder) => {
-    const [samples] = await takeRounds(decoder, [() => {}], { plan, share, order: () => [0] }, clock);
+    const alone = { decoder, use: () => {} };
+    const [samples] = await takeRounds([alone], { plan, share, order: () => [0] }, clock);
     return samples as SessionSamples;
   });
   let warmLoadMs: number | null = null;
@@ -92,8 +78,8 @@ async function timeShared(
   const entrants = Array.from({ length: shared.entrants }, (_, index) => index);
   const places = random.shuffle(entrants);
   return closing(await shared.load(places), (decoder) => {
-    const uses = places.map((place) => () => decoder.use(place));
-    return takeRounds(decoder, uses, { plan, share, order: () => random.shuffle(entrants) }, clock);
+    const users = places.map((place) => ({ decoder, use: () => decoder.use(place) }));
+    return takeRounds(users, { plan, share, order: () => random.shuffle(entrants) }, clock);
   });
 }
 
@@ -103,66 +89,11 @@ export function sessionRandom(seed: number, session: number): Random {
   return createRandom((seed + Math.imul(session + 1, 0x9e3779b9)) >>> 0);
 }
 
-interface Rounds {
-  readonly plan: MeasurePlan;
-  readonly share: SessionShare;
-  /** Entrants of the next round, each once. */
-  readonly order: () => readonly number[];
-}
-
-/**
- * Warm-ups of all entrants, then rounds; first of prompts, then of steps.
- * @param uses makes the decoder run one entrant
- * @returns samples of each entrant
- */
-async function takeRounds(
-  decoder: Decoder,
-  uses: readonly (() => void)[],
-  { plan, share, order }: Rounds,
-  clock: Clock,
-): Promise<SessionSamples[]> {
-  const prompt = fillerIds(plan.promptTokens, decoder.vocab);
-  const token = prompt[0] as number;
-  const samples = uses.map((): SessionSamples => ({ prefillMs: [], decodeMs: [] }));
-
-  const prefillOnce = async (entrant: number): Promise<number> => {
-    uses[entrant]?.();
-    decoder.reset();
-    const beginMs = clock.monotonicMs();
-    argmax(await decoder.prefill(prompt));
-    return clock.monotonicMs() - beginMs;
-  };
-  const stepOnce = async (entrant: number): Promise<number> => {
-    uses[entrant]?.();
-    decoder.setLength(plan.kvTokens);
-    const beginMs = clock.monotonicMs();
-    argmax(await decoder.step(token));
-    return clock.monotonicMs() - beginMs;
-  };
-  const take = async (
-    once: (entrant: number) => Promise<number>,
-    rounds: number,
-    into: 'prefillMs' | 'decodeMs',
-  ): Promise<void> => {
-    const untilMs = clock.monotonicMs() + warmUp.ms;
-    const isWarm = (round: number, runs: number): boolean =>
-      round >= warmUp.rounds &&
-      runs >= warmUp.runs[into] &&
-      (runs >= warmUp.mostRuns || clock.monotonicMs() >= untilMs);
-    for (let round = 0; !isWarm(round, round * uses.length); round++)
-      for (const entrant of uses.keys()) await once(entrant);
-    for (let round = 0; round < rounds; round++)
-      for (const entrant of order()) samples[entrant]?.[into].push(await once(entrant));
-  };
-
-  await take(prefillOnce, share.prefill, 'prefillMs');
-  decoder.reset();
-  await decoder.prefill(fillerIds(plan.kvTokens, decoder.vocab));
-  await take(stepOnce, share.decode, 'decodeMs');
-  return samples;
-}
-
-async function closing<D extends Decoder, T>(decoder: D, work: (decoder: D) => Promise<T>): Promise<T> {
+/** Closes the decoder when the work is done, however it ended. */
+export async function closing<D extends Decoder, T>(
+  decoder: D,
+  work: (decoder: D) => Promise<T>,
+): Promise<T> {
   try {
     return await work(decoder);
   } finally {

@@ -5,7 +5,7 @@ import { anchorGenome } from '@fleetlora/shared/space';
 import { median, quantile } from '@fleetlora/shared/statistics';
 import { type BareLoop, exportForBareLoop, type LoopTiming } from '../lib/bare-loop.js';
 import type { MeasureGround } from './measure-ground.js';
-import { type Both, both, type Quantity } from './quantities.js';
+import { type Both, both, type Quantity, sessionsOf } from './quantities.js';
 
 /** One job of the agent, and as many runs of the stand-alone program between its sessions. */
 export interface LoopRepeat {
@@ -79,6 +79,16 @@ export const loopSamples = ({ loop }: LoopRepeat, quantity: Quantity): number[] 
 export function timeRatios(repeat: LoopRepeat): Both<number> {
   return both(
     (quantity) => repeat.measurement[quantity].p50Ms / quantile(loopSamples(repeat, quantity), 0.5),
+  );
+}
+
+/**
+ * Each session of the agent by the run of the program next to it: what a machine whose speed changes
+ * within seconds leaves comparable.
+ */
+export function neighbourRatios({ measurement, loop }: LoopRepeat, quantity: Quantity): number[] {
+  return sessionsOf(measurement, quantity).map(
+    (samples, session) => median(samples) / median(loop[session]?.[quantity].samples ?? []),
   );
 }
 

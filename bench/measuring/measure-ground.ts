@@ -38,6 +38,9 @@ export interface MeasureGround {
 
 export interface MeasureOptions {
   readonly machine?: Machine;
+  /** What the first candidate is timed in turns with. */
+  readonly sentinel?: Genome;
+  readonly plan?: MeasurePlan;
   readonly entries?: Partial<ChildEntries>;
 }
 
@@ -65,7 +68,7 @@ export async function openMeasureGround(
   const random = createRandom(seed);
   const sessionsFile = join(workFolder, 'sessions.jsonl');
 
-  const measure: MeasureGround['measure'] = async (genomes, options = {}) => {
+  const measure: MeasureGround['measure'] = async (genomes, { sentinel, plan, ...options } = {}) => {
     const [genome = '', ...others] = genomes.map(encodeGenome);
     const outcome = await measureJob(
       {
@@ -76,7 +79,8 @@ export async function openMeasureGround(
         adapterDigest: adapter.fileName,
         genome,
         ...(others.length > 0 && { others }),
-        plan: defaultMeasurePlan,
+        ...(sentinel && { sentinel: encodeGenome(sentinel) }),
+        plan: plan ?? defaultMeasurePlan,
         scratch: join(workFolder, 'scratch'),
         timeoutMs: TIMEOUT_MS,
       },

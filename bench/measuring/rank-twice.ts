@@ -1,3 +1,4 @@
+import { CodedError } from '@fleetlora/shared/errors';
 import type { Measurement } from '@fleetlora/shared/protocol';
 import { anchorGenome, encodeGenome, type Genome, sampleGenome } from '@fleetlora/shared/space';
 import { kendallTau, median } from '@fleetlora/shared/statistics';
@@ -11,8 +12,9 @@ export interface TwoRuns {
 }
 
 /**
- * Measures the candidates twice, each time all of them in an order of its own. Half of them are
- * merged; the ends and the middle of the space are among them, the others are random.
+ * Measures the candidates twice, each time all of them in an order of its own, as the jobs of a search
+ * do: with the smallest one for a sentinel. Half of them are merged; the ends and the middle of the
+ * space are among them, the others are random.
  */
 export async function rankTwice(
   ground: MeasureGround,
@@ -20,12 +22,17 @@ export async function rankTwice(
   say: (text: string) => void,
 ): Promise<TwoRuns> {
   const genomes = mixedGenomes(ground, candidates);
+  const sentinel = anchorGenome(ground.space, 'min', 'unmerged');
   const run = async (number: number): Promise<Measurement[]> => {
     const found: Measurement[] = [];
     for (const [done, index] of ground.random.shuffle([...genomes.keys()]).entries()) {
-      const { measurement } = await ground.measure([genomes[index] as Genome], { entries: timesAlone });
+      const genome = genomes[index] as Genome;
+      const { measurement } = await ground.measure([genome], { entries: timesAlone, sentinel });
       found[index] = measurement;
-      say(`run ${number}, ${done + 1} of ${candidates}: ${measurement.decode.p50Ms.toFixed(3)} ms`);
+      const share = besideFigure('decode')(measurement).toFixed(3);
+      say(
+        `run ${number}, ${done + 1} of ${candidates}: ${measurement.decode.p50Ms.toFixed(3)} ms, ${share} of the sentinel's`,
+      );
     }
     return found;
   };
@@ -53,6 +60,15 @@ export function agreement({ runs: [a, b] }: TwoRuns, figure: (measurement: Measu
   return kendallTau(a.map(figure), b.map(figure));
 }
 
+/** What a search ranks by. @throws BUG when a job told none */
+export const besideFigure =
+  (quantity: Quantity) =>
+  ({ beside }: Measurement): number => {
+    if (!beside) throw new CodedError('BUG', 'a job beside the sentinel told no ratio');
+    return beside[quantity].ratio;
+  };
+
+/** The absolute figure. */
 export const wholeFigure =
   (quantity: Quantity) =>
   (measurement: Measurement): number =>

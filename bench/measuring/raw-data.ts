@@ -11,6 +11,7 @@ const rawMeasurement = (measurement: Measurement) => ({
   coldLoadsMs: measurement.coldLoadsMs,
   warmLoadMs: measurement.warmLoadMs,
   machine: measurement.machine,
+  beside: measurement.beside,
   flags: measurement.flags,
 });
 
@@ -27,7 +28,16 @@ const rawPair = ({ genome, first, batch, slowerBatch, sessions }: PairJob) => ({
 });
 
 /** Every sample that was taken, in ms: what all figures are computed from. */
-export function rawData({ overhead, pairs, fixedPairs, ranked, disturbed, disturbers, inherited }: Findings) {
+export function rawData({
+  overhead,
+  pairs,
+  fixedPairs,
+  ranked,
+  hugePages,
+  disturbed,
+  disturbers,
+  inherited,
+}: Findings) {
   return {
     overhead: overhead.map(({ measurement, loop, loopBytes }) => ({
       agent: { ...rawMeasurement(measurement), peakBytes: measurement.peakBytes },
@@ -41,6 +51,7 @@ export function rawData({ overhead, pairs, fixedPairs, ranked, disturbed, distur
     pairs: pairs.map(rawPair),
     fixedPairs: fixedPairs.map(rawPair),
     ranked: { genomes: ranked.genomes, runs: ranked.runs.map((run) => run.map(rawMeasurement)) },
+    hugePages: { asked: hugePages.asked.map(rawMeasurement), not: hugePages.not.map(rawMeasurement) },
     disturbers,
     disturbed: disturbed.map(({ quiet, withoutGate, withGate }) => ({
       quiet: rawMeasurement(quiet),

@@ -10,11 +10,12 @@ import {
   trueDifference,
   unpaired,
 } from './compare-pairs.js';
-import { firstRunPercent, type LoopRepeat, timeRatios } from './compare-with-bare-loop.js';
+import { firstRunPercent, type LoopRepeat, neighbourRatios, timeRatios } from './compare-with-bare-loop.js';
 import type { Disturbed } from './disturb.js';
+import { besideItselfPercent, type HugePages, stepMs } from './huge-pages.js';
 import { countFound, countToldApart, halfWidth } from './intervals.js';
-import { both, type Quantity, quantities, sessionsOf } from './quantities.js';
-import { agreement, firstSessionFigure, type TwoRuns, wholeFigure } from './rank-twice.js';
+import { both, type Quantity, quantities } from './quantities.js';
+import { agreement, besideFigure, firstSessionFigure, type TwoRuns, wholeFigure } from './rank-twice.js';
 import type { InheritedPeak } from './weigh-inherited.js';
 
 /** Everything that was measured. */
@@ -23,6 +24,7 @@ export interface Findings {
   readonly pairs: readonly PairJob[];
   readonly fixedPairs: readonly PairJob[];
   readonly ranked: TwoRuns;
+  readonly hugePages: HugePages;
   readonly disturbed: readonly Disturbed[];
   /** Processes that disturbed. */
   readonly disturbers: number;
@@ -49,16 +51,35 @@ const signed = (percent: number): string => `${percent >= 0 ? '+' : ''}${percent
 const range = (values: readonly number[]): string =>
   `${Math.min(...values).toFixed(3)} to ${Math.max(...values).toFixed(3)}`;
 
-function sessionRows({ ranked, overhead }: Findings): Row[] {
+function sessionRows({ ranked, overhead, hugePages }: Findings): Row[] {
   const single = (quantity: Quantity): number[] =>
-    overhead.flatMap((repeat) => {
-      const loops = repeat.loop.map((run) => median(run[quantity].samples));
-      return sessionsOf(repeat.measurement, quantity).map(
-        (samples, session) => median(samples) / (loops[session % loops.length] as number),
-      );
-    });
+    overhead.flatMap((repeat) => neighbourRatios(repeat, quantity));
   const ratios = overhead.map(timeRatios);
+  const { asked, not } = hugePages;
   return [
+    ...quantities.map(
+      (quantity): Row => [
+        'turns with the sentinel',
+        `kendallTau of two runs, ${quantity}`,
+        agreement(ranked, besideFigure(quantity)).toFixed(3),
+        agreement(ranked, wholeFigure(quantity)).toFixed(3),
+        'times in ms',
+      ],
+    ),
+    [
+      'huge pages',
+      'a candidate beside itself, from session to session',
+      `± ${besideItselfPercent(asked).toFixed(2)} %`,
+      `± ${besideItselfPercent(not).toFixed(2)} %`,
+      'the pages that come',
+    ],
+    [
+      'huge pages',
+      'a token',
+      `${stepMs(asked).toFixed(3)} ms`,
+      `${stepMs(not).toFixed(3)} ms`,
+      'the pages that come',
+    ],
     ...quantities.map(
       (quantity): Row => [
         'five fresh sessions',

@@ -2,7 +2,7 @@ import { CodedError } from '@fleetlora/shared/errors';
 import { mostResultSamples, resultSamples, type SearchStart } from '@fleetlora/shared/protocol';
 import type { SearchSpace } from '@fleetlora/shared/space';
 import { batchSizeOf } from './batch-size.js';
-import { longestTimeoutMs, timeoutOf } from './measure-work.js';
+import { isBesideSentinel, longestTimeoutMs, timeoutOf } from './measure-work.js';
 
 /**
  * Checks that the jobs of a search can be asked for and answered.
@@ -14,7 +14,7 @@ export function checkMeasurePlan(spec: SearchStart, space: SearchSpace, baseTime
   const { plan } = spec;
   const size = batchSizeOf(spec, space);
   const batch = size === 1 ? 'a candidate' : `a batch of ${size}`;
-  const samples = resultSamples(plan, size);
+  const samples = resultSamples(plan, size, isBesideSentinel(spec) ? 'besideSentinel' : 'alone');
   if (samples > mostResultSamples)
     throw new CodedError(
       'BAD_REQUEST',

@@ -1,3 +1,4 @@
+import { correctionOf } from './correct-drift.js';
 import type { LiveTrial } from './live-trial.js';
 import { isPending } from './live-trial.js';
 import type { CampaignRepository, JobEnd, TrialJob } from './ports.js';
@@ -34,7 +35,11 @@ export function createJobCourse(
     if (live.end !== null || !isPending(live) || end.outcome === 'postponed') return;
     const measurement = end.outcome === 'measured' ? end.measurements[place] : undefined;
     if (measurement) {
-      const correction = sentinels.correctionOf(job);
+      const correction = correctionOf(
+        job,
+        end.outcome === 'measured' ? end.measurements[0] : undefined,
+        sentinels,
+      );
       await change(live, { measurement, correction, deviceId: job.deviceId });
       live.end = { state: 'finished' };
     } else if (job.trialIds.length > 1) {

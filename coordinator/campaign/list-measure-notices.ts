@@ -1,11 +1,13 @@
 import {
   completePlan,
+  type DriftCorrection,
   flagMeanings,
   type MeasurementFlag,
   measurementFlags,
   type SearchStart,
   type Trial,
 } from '@fleetlora/shared/protocol';
+import { median } from '@fleetlora/shared/statistics';
 import { driftShare, formatChange } from './judge-drift.js';
 import type { DeviceRecord } from './ports.js';
 import { sentinelEveryOf } from './sentinel-book.js';
@@ -51,7 +53,8 @@ function noticeDrift(
     quarantine === null ? [] : [`device ${name} is in quarantine: ${quarantine.reason}`],
   );
   const doubtful = measured.filter(
-    ({ correction }) => correction !== null && sentinels.has(correction.sentinelJobId),
+    // Turns with the sentinel saw the change themselves.
+    ({ correction }) => correction !== null && !correction.beside && sentinels.has(correction.sentinelJobId),
   );
   if (doubtful.length === 0) return quarantined;
   return [
@@ -71,14 +74,15 @@ function noticeFlags(measured: readonly Trial[]): string[] {
   });
 }
 
-/** A device whose first sentinel was far from the reference, by the trials that it corrected. */
+/** A device that takes another time for the sentinel, by the median of what its trials are corrected by. */
 function noticeOtherSpeeds(measured: readonly Trial[], nameOf: (id: string | null) => string): string[] {
-  const firstOf = new Map<string, Trial>();
-  for (const trial of measured)
-    if (trial.correction && trial.deviceId !== null && !firstOf.has(trial.deviceId))
-      firstOf.set(trial.deviceId, trial);
-  return [...firstOf.values()].flatMap(({ deviceId, correction }) => {
-    const { decode, prefill } = correction ?? { decode: 1, prefill: 1 };
+  const byDevice = new Map<string, DriftCorrection[]>();
+  for (const { deviceId, correction } of measured)
+    if (correction && deviceId !== null)
+      byDevice.set(deviceId, [...(byDevice.get(deviceId) ?? []), correction]);
+  return [...byDevice].flatMap(([deviceId, corrections]) => {
+    const decode = median(corrections.map((correction) => correction.decode));
+    const prefill = median(corrections.map((correction) => correction.prefill));
     if (Math.max(Math.abs(decode - 1), Math.abs(prefill - 1)) <= driftShare) return [];
     return [
       `device ${nameOf(deviceId)} takes another time for the sentinel than the reference device (decode ` +

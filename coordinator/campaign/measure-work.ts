@@ -1,5 +1,6 @@
-import type { MeasurePlan } from '@fleetlora/shared/protocol';
+import type { MeasurePlan, SearchStart } from '@fleetlora/shared/protocol';
 import type { IdleDevice, JobSubmission, TrialJob } from './ports.js';
+import { sentinelEveryOf } from './sentinel-book.js';
 
 /** What a job is to measure. */
 export interface Work {
@@ -7,6 +8,8 @@ export interface Work {
   /** Of trials in their order, none for a sentinel. */
   readonly trialIds: readonly string[];
   readonly genomes: readonly string[];
+  /** What the first one is timed in turns with; only of trials. */
+  readonly sentinel?: string;
 }
 
 /** The longest that a message can say. */
@@ -24,9 +27,14 @@ export function timeoutOf(baseMs: number, candidates: number, { sustainedSeconds
   return Math.min(longestTimeoutMs, Math.round(ms));
 }
 
+/** Whether a search's candidates are timed in turns with its sentinel, too. */
+export function isBesideSentinel(spec: Pick<SearchStart, 'sentinelEvery' | 'besideSentinel'>): boolean {
+  return (spec.besideSentinel ?? true) && sentinelEveryOf(spec) > 0;
+}
+
 /** The body of the job. A sentinel is compared by its times alone: it has no continuous run. */
 export function jobBodyOf(
-  { kind, genomes: [genome = '', ...others] }: Work,
+  { kind, genomes: [genome = '', ...others], sentinel }: Work,
   search: { readonly plan: MeasurePlan; readonly baseDigest: string; readonly adapterDigest: string },
   baseTimeoutMs: number,
 ): JobSubmission['body'] {
@@ -35,6 +43,7 @@ export function jobBodyOf(
   return {
     genome,
     ...(others.length > 0 && { others }),
+    ...(sentinel !== undefined && { sentinel }),
     baseDigest: search.baseDigest,
     adapterDigest: search.adapterDigest,
     plan,

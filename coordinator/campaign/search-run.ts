@@ -5,7 +5,7 @@ import { batchSizeOf } from './batch-size.js';
 import { gatherBatch } from './gather-batch.js';
 import { createJobCourse } from './job-course.js';
 import { isOpen, isPending, type LiveTrial, liven } from './live-trial.js';
-import type { Work } from './measure-work.js';
+import { isBesideSentinel, type Work } from './measure-work.js';
 import type { CampaignRepository, IdleDevice, StoredSearch, StoredTrial, TrialJob } from './ports.js';
 import { outcomeOf, replayStrategy } from './replay-strategy.js';
 import { createScoreQueue, type ScoreTask } from './score-queue.js';
@@ -206,6 +206,7 @@ export function createSearchRun(
         kind: 'trial',
         trialIds: batch.map(({ stored }) => stored.id),
         genomes: batch.map(({ stored }) => stored.genome),
+        ...(takesBatches && isBesideSentinel(spec) && { sentinel }),
       };
     },
     takeUp: jobs.takeUp,

@@ -34,6 +34,8 @@ export interface SentinelBook {
   unfinished(): string[];
   /** For trials of this job: by the device's last sentinel before it. Null when it measured none. */
   correctionOf(job: TrialJob): DriftCorrection | null;
+  /** The first sentinel of the search that was measured, on whichever device; null before there is one. */
+  reference(): { readonly figures: SentinelFigures; readonly jobId: string } | null;
   /** Why the device's last sentinel says that it drifted, and when that was; null when it did not. */
   driftOf(deviceId: string): { readonly reason: string; readonly sinceMs: number } | null;
   /** Sentinels whose trials are in doubt: the last one before a drift, and the one that showed it. */
@@ -93,6 +95,10 @@ export function createSentinelBook(every: number): SentinelBook {
       if (sentinel === undefined || verdict === undefined) return null;
       return { decode: verdict.decode, prefill: verdict.prefill, sentinelJobId: sentinel };
     },
+    reference() {
+      const first = firstOf(measuredOf([...entries.values()]));
+      return first?.figures ? { figures: first.figures, jobId: first.job.jobId } : null;
+    },
     driftOf(deviceId) {
       const last = measuredOf(ofDevice(deviceId)).at(-1);
       const reason = last && judged().get(last.job.jobId)?.drift;
@@ -126,9 +132,7 @@ const intervalOf = ({ p50Ms, lowMs, highMs }: SentinelTiming): SentinelTiming =>
 function judgeAll(entries: readonly Entry[]): Map<string, DriftVerdict> {
   const verdicts = new Map<string, DriftVerdict>();
   const measured = entries.flatMap(({ job, figures }) => (figures ? [{ job, figures }] : []));
-  const [first] = [...measured].sort(
-    (a, b) => (a.job.endedAtMs ?? 0) - (b.job.endedAtMs ?? 0) || (a.job.jobId < b.job.jobId ? -1 : 1),
-  );
+  const first = firstOf(measured);
   if (!first) return verdicts;
   const standing = new Map<string, SentinelFigures | null>();
   for (const { job, figures } of measured) {
@@ -137,4 +141,11 @@ function judgeAll(entries: readonly Entry[]): Map<string, DriftVerdict> {
     verdicts.set(job.jobId, verdict);
   }
   return verdicts;
+}
+
+/** The one that ended first, whenever it was asked for. */
+function firstOf<E extends Pick<Entry, 'job'>>(measured: readonly E[]): E | undefined {
+  return [...measured].sort(
+    (a, b) => (a.job.endedAtMs ?? 0) - (b.job.endedAtMs ?? 0) || (a.job.jobId < b.job.jobId ? -1 : 1),
+  )[0];
 }

@@ -61,7 +61,13 @@ function describeSearch(search: Search): string {
 }
 
 /** "1 thread, prompt 128, cache 256, 15 + 65 samples in 5 sessions; sentinel every 8 jobs". */
-function describePlan({ plan, batch, sentinelEvery = 8, qualifiedOnly }: SearchStart): string {
+function describePlan({
+  plan,
+  batch,
+  sentinelEvery = 8,
+  besideSentinel = true,
+  qualifiedOnly,
+}: SearchStart): string {
   const { threads, promptTokens, kvTokens, prefillRepeats, decodeRepeats, sessions, sustainedSeconds } =
     completePlan(plan);
   const samples = `${prefillRepeats} + ${decodeRepeats} samples in ${sessions} sessions`;
@@ -69,7 +75,9 @@ function describePlan({ plan, batch, sentinelEvery = 8, qualifiedOnly }: SearchS
     `${threads} ${threads === 1 ? 'thread' : 'threads'}, prompt ${promptTokens}, cache ${kvTokens}, ${samples}`,
     ...(sustainedSeconds > 0 ? [`${sustainedSeconds} s on end`] : []),
     ...(batch === undefined ? [] : [`batches of ${batch}`]),
-    sentinelEvery === 0 ? 'no sentinel' : `sentinel every ${sentinelEvery} jobs`,
+    sentinelEvery === 0
+      ? 'no sentinel'
+      : `sentinel every ${sentinelEvery} jobs${besideSentinel ? ' and beside every candidate' : ''}`,
     ...(qualifiedOnly ? ['qualified devices only'] : []),
   ].join('; ');
 }

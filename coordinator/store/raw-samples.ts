@@ -3,21 +3,32 @@ import type { JobResult, Measurement } from '@fleetlora/shared/protocol';
 /** Characters between the brackets of all lists of samples. */
 export function sampleBytes(measurement: Measurement | null): number {
   if (measurement === null) return 0;
-  const { prefill, decode, batch } = measurement;
+  const { prefill, decode, batch, beside } = measurement;
   const shared = batch?.sharedSamplesMs;
-  const lists = [prefill.samplesMs, decode.samplesMs, shared?.prefill ?? [], shared?.decode ?? []];
+  const turns = beside ? [beside.prefill, beside.decode] : [];
+  const lists = [
+    prefill.samplesMs,
+    decode.samplesMs,
+    shared?.prefill ?? [],
+    shared?.decode ?? [],
+    ...turns.flatMap(({ samplesMs, sentinelSamplesMs }) => [samplesMs, sentinelSamplesMs]),
+  ];
   return sum(lists.map((list) => JSON.stringify(list).length - 2));
 }
 
 /** What is left when raw samples are dropped: every figure that was made of them. */
 export function withoutSamples(measurement: Measurement): Measurement {
-  const { prefill, decode, batch } = measurement;
+  const { prefill, decode, batch, beside } = measurement;
+  const none = { samplesMs: [], sentinelSamplesMs: [] };
   return {
     ...measurement,
     prefill: { ...prefill, samplesMs: [] },
     decode: { ...decode, samplesMs: [] },
     ...(batch?.sharedSamplesMs && {
       batch: { ...batch, sharedSamplesMs: { prefill: [], decode: [] } },
+    }),
+    ...(beside && {
+      beside: { ...beside, prefill: { ...beside.prefill, ...none }, decode: { ...beside.decode, ...none } },
     }),
   };
 }

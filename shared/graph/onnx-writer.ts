@@ -12,7 +12,7 @@ export type Attribute = number | { readonly float: number } | string | readonly 
 
 /** Growing buffer of protobuf wire bytes. */
 class ProtoWriter {
-  private buffer = new Uint8Array(1024);
+  private buffer = new Uint8Array(64);
   private length = 0;
 
   private reserve(count: number): void {

@@ -17,6 +17,8 @@ export const MeasureJob = Type.Object(
      * zero alone, and are compared with it in shared sessions.
      */
     others: Type.Optional(Type.Array(GenomeText, { minItems: 1, maxItems: limits.batch - 1 })),
+    /** The search's sentinel, unmerged: the first candidate is also timed in turns with it. */
+    sentinel: Type.Optional(GenomeText),
     baseDigest: Digest,
     adapterDigest: Digest,
     plan: MeasurePlan,

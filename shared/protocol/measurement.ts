@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { forms } from '../space/genome.js';
-import { Bytes, closed, Milliseconds, Nullable, ShortText } from './fields.js';
+import { Bytes, closed, GenomeText, Milliseconds, Nullable, ShortText } from './fields.js';
 import { limits } from './limits.js';
 import { MeasurePlan } from './measure-plan.js';
 
@@ -116,7 +116,7 @@ export type MachineState = Static<typeof MachineState>;
  * it ran slower for heat or power. `hot`: it did not cool in the time allowed. `busy`: other
  * processes had cores. `onBattery`: many devices slow down. `fewSessions`: fewer than five, so the
  * spread between sessions is not established. `duplicateDiffers`: the A/A duplicate of its batch
- * was told apart from its original. `outliers`: more than 5 % of the samples were.
+ * was told apart from its original. `outliers`: more than 20 % of the samples were.
  */
 export const measurementFlags = [
   'emulated',
@@ -188,6 +188,43 @@ export const Batch = Type.Object(
 );
 export type Batch = Static<typeof Batch>;
 
+const Ratio = Type.Number({ exclusiveMinimum: 0, maximum: 1e6 });
+const BesideTiming = Type.Object(
+  {
+    /** The candidate's time by the sentinel's: geometric mean over sessions of the ratio of medians. */
+    ratio: Ratio,
+    /** 95 % interval, from the spread between sessions; absent below two sessions. */
+    low: Type.Optional(Ratio),
+    high: Type.Optional(Ratio),
+    /** Medians of all samples. */
+    p50Ms: Milliseconds,
+    sentinelP50Ms: Milliseconds,
+    /** Raw samples of both, one session after another; `sessionSizes` of each of them. */
+    samplesMs: KeptSamples,
+    sentinelSamplesMs: KeptSamples,
+    sessionSizes: Type.Array(Type.Integer({ minimum: 1, maximum: limits.samples }), perSession),
+  },
+  closed,
+);
+
+/**
+ * The candidate and the search's sentinel in turns, in sessions of their own that hold both (twice as
+ * many as the plan has, with huge pages where there are some). What
+ * makes the machine slower for a while, a neighbour on its host or heat, makes both slower: their
+ * ratio compares with that of another candidate at another time, which times in ms do not.
+ */
+export const Beside = Type.Object(
+  {
+    sentinel: GenomeText,
+    /** Of the order of the turns. */
+    seed: Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }),
+    prefill: BesideTiming,
+    decode: BesideTiming,
+  },
+  closed,
+);
+export type Beside = Static<typeof Beside>;
+
 export const Measurement = Type.Object(
   {
     plan: MeasurePlan,
@@ -202,6 +239,8 @@ export const Measurement = Type.Object(
     energy: Type.Optional(Energy),
     sustained: Type.Optional(Sustained),
     batch: Type.Optional(Batch),
+    /** Only of a job's first candidate, and absent where both together found no memory. */
+    beside: Type.Optional(Beside),
   },
   closed,
 );

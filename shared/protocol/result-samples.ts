@@ -13,12 +13,28 @@ export const mostResultSamples = Math.floor((limits.upMessageBytes - OTHER_CHARA
 /**
  * Raw samples of a result of `candidates`. A session takes an equal share of the plan's repeats,
  * rounded up, or down where the total would be more than a result may hold of one quantity; a batch
- * tells the shared samples of its first candidate beside the absolute ones.
+ * tells the shared samples of its first candidate beside the absolute ones, and turns with the
+ * sentinel are told of both.
  */
-export function resultSamples(plan: MeasurePlan, candidates: number): number {
-  const { sessions } = completePlan(plan);
-  const total = (repeats: number): number =>
-    sessions * Math.min(Math.ceil(repeats / sessions), Math.floor(limits.samples / sessions));
+export function resultSamples(
+  plan: MeasurePlan,
+  candidates: number,
+  turns: 'besideSentinel' | 'alone',
+): number {
+  const samplesOf = (sessions: number): number => {
+    const total = (repeats: number): number =>
+      sessions * Math.min(Math.ceil(repeats / sessions), Math.floor(limits.samples / sessions));
+    return total(plan.prefillRepeats) + total(plan.decodeRepeats);
+  };
   const sets = candidates === 1 ? 1 : candidates + 1;
-  return sets * (total(plan.prefillRepeats) + total(plan.decodeRepeats));
+  const beside = turns === 'besideSentinel' ? 2 * samplesOf(besideSessionsOf(plan)) : 0;
+  return sets * samplesOf(completePlan(plan).sessions) + beside;
+}
+
+/**
+ * Sessions in which a candidate and the sentinel run in turns: two for each of the plan. What they
+ * scatter by is mostly the luck of a process, so they are many and short.
+ */
+export function besideSessionsOf(plan: MeasurePlan): number {
+  return Math.min(2 * completePlan(plan).sessions, limits.sessions);
 }

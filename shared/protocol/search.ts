@@ -52,6 +52,11 @@ export const SearchStart = Type.Object(
     batch: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.batch })),
     /** A device measures the sentinel before its first job and after this many; 0 never. Absent: 8. */
     sentinelEvery: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000 })),
+    /**
+     * Time every candidate in turns with the sentinel, too, and rank by the ratio. Absent: true,
+     * where there are sentinels (`sentinelEvery`).
+     */
+    besideSentinel: Type.Optional(Type.Boolean()),
     /** Give jobs to qualified devices only. Absent: false, and the front says whose figures to doubt. */
     qualifiedOnly: Type.Optional(Type.Boolean()),
   },
@@ -78,12 +83,15 @@ export type Score = Static<typeof Score>;
 
 /**
  * What a trial's latencies are divided by before trials are ranked: how much slower its device ran
- * the sentinel around that time than the search's reference did. 1 within the noise.
+ * the sentinel around that time than the search's reference did, 1 within the noise. Of a trial that
+ * was timed in turns with the sentinel (`beside`) it follows from their ratio.
  */
 export const DriftCorrection = Type.Object({
   decode: Type.Number(),
   prefill: Type.Number(),
+  /** The device's last sentinel, or the search's first one. */
   sentinelJobId: Id,
+  beside: Type.Optional(Type.Literal(true)),
 });
 export type DriftCorrection = Static<typeof DriftCorrection>;
 

@@ -10,6 +10,7 @@ export * from './paired-shift.js';
 export * from './percent-difference.js';
 export * from './quantile.js';
 export * from './session-difference.js';
+export * from './session-ratio.js';
 export * from './summarize-timing.js';
 export * from './welch-difference.js';
 export * from './wilson-interval.js';

@@ -1,4 +1,4 @@
-import { isAllocationFailure, runChild } from '@fleetlora/agent/child';
+import { hugePageEnvironment, isAllocationFailure, runChild } from '@fleetlora/agent/child';
 import { explainChild } from '@fleetlora/agent/measure';
 import t from 'tap';
 
@@ -92,4 +92,26 @@ t.test('what allocation failures look like', async (t) => {
   ])
     t.ok(isAllocationFailure(text), text);
   t.notOk(isAllocationFailure('ENOENT: no such file or directory'));
+});
+
+t.test('huge pages are asked for, and a user’s own word on the C library is kept', (t) => {
+  const before = process.env.GLIBC_TUNABLES;
+  t.teardown(() => {
+    if (before === undefined) delete process.env.GLIBC_TUNABLES;
+    else process.env.GLIBC_TUNABLES = before;
+  });
+  const asked = (own?: string): string[] => {
+    if (own === undefined) delete process.env.GLIBC_TUNABLES;
+    else process.env.GLIBC_TUNABLES = own;
+    return (
+      hugePageEnvironment()
+        .GLIBC_TUNABLES?.split(':')
+        .map((one) => one.replace('glibc.malloc.', '')) ?? []
+    );
+  };
+  const all = ['hugetlb=1', 'arena_max=2', 'mmap_threshold=33554432'];
+  t.strictSame(asked(), all);
+  t.strictSame(asked('glibc.malloc.hugetlb=0'), ['hugetlb=0', ...all.slice(1)]);
+  t.strictSame(asked('glibc.malloc.check=1'), ['check=1', ...all]);
+  t.end();
 });

@@ -101,6 +101,9 @@ export const fieldNotes = {
     maxTokens: 'Longer rows lose tokens at their start.',
     ahead: 'Jobs a device holds or awaits at once; 1 when absent.',
     batch: 'Candidates of one shape that a device compares in one job.',
+    besideSentinel:
+      'Time every candidate in turns with the sentinel, too, and rank by the ratio: what slows the machine for a ' +
+      'while slows both. True when absent; false without sentinels.',
     sentinelEvery: 'Jobs of a device between two measurements of the sentinel; 8 when absent, 0 never.',
     qualifiedOnly: 'Give jobs to qualified devices only.',
   } satisfies NotesOf<SearchStart>,

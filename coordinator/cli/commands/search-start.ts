@@ -46,6 +46,7 @@ interface StartOptions extends ConnectionOptions {
   readonly sustained: number;
   readonly batch?: number;
   readonly sentinelEvery?: number;
+  readonly besideSentinel: boolean;
   readonly qualifiedOnly?: boolean;
   readonly wait?: boolean;
   readonly json?: boolean;
@@ -125,6 +126,11 @@ export function addSearchStart(search: Command, context: CliContext): void {
       'jobs after which a device measures the same candidate again, so that drift shows; 0 never (8)',
       integer(0, 1000),
     )
+    .option(
+      '--no-beside-sentinel',
+      'time no candidate in turns with the sentinel: jobs take half the time, and a machine whose speed changes ' +
+        'ranks them wrongly',
+    )
     .option('--qualified-only', 'give jobs to devices that were found steady, and to no others')
     .option(
       '--max-tokens <n>',
@@ -181,6 +187,7 @@ Examples:
         ahead: options.ahead === 1 ? undefined : options.ahead,
         batch: options.batch,
         sentinelEvery: options.sentinelEvery,
+        besideSentinel: options.besideSentinel ? undefined : false,
         qualifiedOnly: options.qualifiedOnly,
         space,
       };
