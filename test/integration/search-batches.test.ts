@@ -80,8 +80,15 @@ t.test(
     t.equal(new Set(seeds).size, 2, 'each batch has an order of its own');
     const sentinels = new Set(trials.map(({ correction }) => correction?.sentinelJobId));
     t.equal(sentinels.size, 1);
-    for (const { correction, measurement } of trials) {
-      t.match(correction, { decode: 1, prefill: 1 }, 'the reference corrects nothing');
+    const firsts = [trials[0], trials[3]].map((trial) => trial?.measurement?.beside);
+    t.ok(
+      firsts.every((beside) => beside && beside.decode.ratio > 0),
+      'the first of each batch ran beside the sentinel',
+    );
+    t.equal(new Set(firsts.map((beside) => beside?.sentinel)).size, 1);
+    for (const [index, { correction, measurement }] of trials.entries()) {
+      t.equal(correction?.beside, true);
+      t.same(correction, trials[3 * Math.floor(index / 3)]?.correction, 'a batch is corrected by one ratio');
       t.same(measurement && completePlan(measurement.plan), completePlan(plan));
     }
 
