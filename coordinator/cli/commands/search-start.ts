@@ -128,7 +128,7 @@ export function addSearchStart(search: Command, context: CliContext): void {
     )
     .option(
       '--no-beside-sentinel',
-      'time no candidate in turns with the sentinel: jobs take half the time, and a machine whose speed changes ' +
+      'time no candidate in turns with the sentinel: jobs are shorter, and a machine whose speed changes ' +
         'ranks them wrongly',
     )
     .option('--qualified-only', 'give jobs to devices that were found steady, and to no others')
