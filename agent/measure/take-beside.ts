@@ -1,4 +1,4 @@
-import { type Beside, besideSessionsOf } from '@fleetlora/shared/protocol';
+import { type Beside, besidePlanOf } from '@fleetlora/shared/protocol';
 import { hugePageEnvironment, runChild } from '../child/index.js';
 import type { ModelFiles } from '../model/index.js';
 import { type BesideRequest, type BesideResult, parseBesideResult } from './beside-result.js';
@@ -24,8 +24,9 @@ export async function takeBeside(
   passes: JobPasses,
 ): Promise<Beside | Verdict | null> {
   const { task, doors, gates } = passes;
-  const count = besideSessionsOf(task.plan);
-  const share = shareOf(task.plan, count);
+  const plan = besidePlanOf(task.plan);
+  const count = plan.sessions;
+  const share = shareOf(plan, count);
   const seed = doors.random.below(2 ** 32);
   const sessions: BesideResult[] = [];
   for (let tries = 0; sessions.length < count; tries++) {

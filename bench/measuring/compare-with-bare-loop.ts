@@ -2,12 +2,12 @@ import type { Machine } from '@fleetlora/agent/host';
 import { shareOf } from '@fleetlora/agent/measure';
 import { completePlan, type Measurement } from '@fleetlora/shared/protocol';
 import { anchorGenome } from '@fleetlora/shared/space';
-import { median, quantile } from '@fleetlora/shared/statistics';
+import { median, quantile, trimmedMeanInterval } from '@fleetlora/shared/statistics';
 import { type BareLoop, exportForBareLoop, type LoopTiming } from '../lib/bare-loop.js';
 import type { MeasureGround } from './measure-ground.js';
 import { type Both, both, type Quantity, sessionsOf } from './quantities.js';
 
-/** One job of the agent, and as many runs of the stand-alone program between its sessions. */
+/** One job of the agent, and the runs of the stand-alone program around its sessions: one more than these. */
 export interface LoopRepeat {
   readonly measurement: Measurement;
   readonly loop: readonly LoopTiming[];
@@ -16,8 +16,8 @@ export interface LoopRepeat {
 }
 
 /**
- * The agent and a stand-alone program time the same candidate in turns: before or after each of
- * the agent's sessions, as a coin falls, the program runs once, behind the same gates.
+ * The agent and a stand-alone program time the same candidate in turns: before the agent's first
+ * session and after each of them the program runs once, behind the same gates.
  */
 export async function compareWithBareLoop(
   ground: MeasureGround,
@@ -40,20 +40,14 @@ export async function compareWithBareLoop(
   return found;
 }
 
-/** The machine of an agent that has a run of the program before or after each session. */
-function interleaving({ machine, random }: MeasureGround, bareLoop: BareLoop, loop: LoopTiming[]): Machine {
-  let isOwed = false;
-  const runLoop = async (): Promise<void> => {
-    isOwed = false;
-    loop.push(await bareLoop.time());
-  };
+/** The machine of an agent that has a run of the program before its first session and after each. */
+function interleaving({ machine }: MeasureGround, bareLoop: BareLoop, loop: LoopTiming[]): Machine {
   return {
     ...machine,
     async waitUntilQuiet(signal) {
       const gate = await machine.waitUntilQuiet(signal);
-      isOwed = random.next() < 0.5;
-      if (isOwed) return gate;
-      await runLoop();
+      if (loop.length > 0) return gate;
+      loop.push(await bareLoop.time());
       return machine.waitUntilQuiet(signal);
     },
     async watch(options) {
@@ -61,10 +55,8 @@ function interleaving({ machine, random }: MeasureGround, bareLoop: BareLoop, lo
       return {
         async end() {
           const report = await watch.end();
-          if (isOwed) {
-            await machine.waitUntilQuiet();
-            await runLoop();
-          }
+          await machine.waitUntilQuiet();
+          loop.push(await bareLoop.time());
           return report;
         },
       };
@@ -83,13 +75,21 @@ export function timeRatios(repeat: LoopRepeat): Both<number> {
 }
 
 /**
- * Each session of the agent by the run of the program next to it: what a machine whose speed changes
- * within seconds leaves comparable.
+ * Each session of the agent by the runs of the program before and after it (their geometric mean): what
+ * a machine whose speed changes within seconds leaves comparable.
  */
 export function neighbourRatios({ measurement, loop }: LoopRepeat, quantity: Quantity): number[] {
-  return sessionsOf(measurement, quantity).map(
-    (samples, session) => median(samples) / median(loop[session]?.[quantity].samples ?? []),
-  );
+  const loopMs = loop.map((run) => median(run[quantity].samples));
+  return sessionsOf(measurement, quantity).map((samples, session) => {
+    const [before = Number.NaN, after = Number.NaN] = loopMs.slice(session, session + 2);
+    return median(samples) / Math.sqrt(before * after);
+  });
+}
+
+/** The trimmed geometric mean of all of them. */
+export function overheadRatio(repeats: readonly LoopRepeat[], quantity: Quantity): number {
+  const ratios = repeats.flatMap((repeat) => neighbourRatios(repeat, quantity));
+  return Math.exp(trimmedMeanInterval(ratios.map(Math.log)).mean);
 }
 
 export const memoryRatio = ({ measurement, loopBytes }: LoopRepeat): number =>

@@ -15,7 +15,14 @@ import type { Disturbed } from './disturb.js';
 import { besideItselfPercent, type HugePages, stepMs } from './huge-pages.js';
 import { countFound, countToldApart, halfWidth } from './intervals.js';
 import { both, type Quantity, quantities } from './quantities.js';
-import { agreement, besideFigure, firstSessionFigure, type TwoRuns, wholeFigure } from './rank-twice.js';
+import {
+  agreement,
+  besideFigure,
+  besideFigureBy,
+  firstSessionFigure,
+  type TwoRuns,
+  wholeFigure,
+} from './rank-twice.js';
 import type { InheritedPeak } from './weigh-inherited.js';
 
 /** Everything that was measured. */
@@ -65,6 +72,20 @@ function sessionRows({ ranked, overhead, hugePages }: Findings): Row[] {
         agreement(ranked, wholeFigure(quantity)).toFixed(3),
         'times in ms',
       ],
+    ),
+    ...quantities.flatMap((quantity): Row[] =>
+      (
+        [
+          ['lower quartiles, trimmed mean', 'medians, plain mean', besideFigureBy(quantity, 'medians', 1)],
+          ['twenty sessions of turns', 'the first ten of them', besideFigureBy(quantity, 'trimmed', 0.5)],
+        ] as const
+      ).map(([rule, instead, figure]) => [
+        rule,
+        `kendallTau of two runs, ${quantity}`,
+        agreement(ranked, besideFigure(quantity)).toFixed(3),
+        agreement(ranked, figure).toFixed(3),
+        instead,
+      ]),
     ),
     [
       'huge pages',

@@ -27,14 +27,14 @@ export const MeasurePlan = Type.Object(
 export type MeasurePlan = Static<typeof MeasurePlan>;
 
 /**
- * 128-token prompts, five fresh sessions. A session's 65 steps and 5 prompts make the noise between
+ * 128-token prompts, five fresh sessions. A session's 65 steps and 10 prompts make the noise between
  * samples small beside what one session differs from the next by; 325 samples establish a p90 by the
- * early-stopping rule, 25 a p50.
+ * early-stopping rule, 50 a p50.
  */
 export const defaultMeasurePlan: MeasurePlan = {
   promptTokens: 128,
   kvTokens: 256,
-  prefillRepeats: 25,
+  prefillRepeats: 50,
   decodeRepeats: 325,
   threads: 1,
   sessions: 5,

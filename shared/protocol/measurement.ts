@@ -191,7 +191,7 @@ export type Batch = Static<typeof Batch>;
 const Ratio = Type.Number({ exclusiveMinimum: 0, maximum: 1e6 });
 const BesideTiming = Type.Object(
   {
-    /** The candidate's time by the sentinel's: geometric mean over sessions of the ratio of medians. */
+    /** The candidate's time by the sentinel's: see `sessionRatio`. */
     ratio: Ratio,
     /** 95 % interval, from the spread between sessions; absent below two sessions. */
     low: Type.Optional(Ratio),
@@ -208,9 +208,9 @@ const BesideTiming = Type.Object(
 );
 
 /**
- * The candidate and the search's sentinel in turns, in sessions of their own that hold both (twice as
- * many as the plan has, with huge pages where there are some). What
- * makes the machine slower for a while, a neighbour on its host or heat, makes both slower: their
+ * The candidate and the search's sentinel in turns, in sessions of their own that hold both (four for
+ * each of the plan, with huge pages where there are some). What makes the machine slower for a while, a
+ * neighbour on its host or heat, makes both slower: their
  * ratio compares with that of another candidate at another time, which times in ms do not.
  */
 export const Beside = Type.Object(

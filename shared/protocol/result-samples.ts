@@ -21,20 +21,26 @@ export function resultSamples(
   candidates: number,
   turns: 'besideSentinel' | 'alone',
 ): number {
-  const samplesOf = (sessions: number): number => {
+  const samplesOf = ({ sessions, prefillRepeats, decodeRepeats }: Required<MeasurePlan>): number => {
     const total = (repeats: number): number =>
       sessions * Math.min(Math.ceil(repeats / sessions), Math.floor(limits.samples / sessions));
-    return total(plan.prefillRepeats) + total(plan.decodeRepeats);
+    return total(prefillRepeats) + total(decodeRepeats);
   };
   const sets = candidates === 1 ? 1 : candidates + 1;
-  const beside = turns === 'besideSentinel' ? 2 * samplesOf(besideSessionsOf(plan)) : 0;
-  return sets * samplesOf(completePlan(plan).sessions) + beside;
+  const beside = turns === 'besideSentinel' ? 2 * samplesOf(besidePlanOf(plan)) : 0;
+  return sets * samplesOf(completePlan(plan)) + beside;
 }
 
 /**
- * Sessions in which a candidate and the sentinel run in turns: two for each of the plan. What they
- * scatter by is mostly the luck of a process, so they are many and short.
+ * How a candidate is timed in turns with the sentinel: in four sessions for each of the plan, with twice
+ * the decode steps in all. What they scatter by is mostly the luck of a process and of its moment, so
+ * they are many and short.
  */
-export function besideSessionsOf(plan: MeasurePlan): number {
-  return Math.min(2 * completePlan(plan).sessions, limits.sessions);
+export function besidePlanOf(plan: MeasurePlan): Required<MeasurePlan> {
+  const whole = completePlan(plan);
+  return {
+    ...whole,
+    sessions: Math.min(4 * whole.sessions, limits.sessions),
+    decodeRepeats: Math.min(2 * whole.decodeRepeats, limits.samples),
+  };
 }

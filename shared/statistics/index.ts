@@ -12,5 +12,6 @@ export * from './quantile.js';
 export * from './session-difference.js';
 export * from './session-ratio.js';
 export * from './summarize-timing.js';
+export * from './trimmed-mean.js';
 export * from './welch-difference.js';
 export * from './wilson-interval.js';

@@ -1,6 +1,5 @@
 import type { PercentDifference } from '../protocol/measurement.js';
 import { meanInterval } from './mean-interval.js';
-import { pairedShift } from './paired-shift.js';
 import { percentDifference, percentOf } from './percent-difference.js';
 import { median } from './quantile.js';
 
@@ -8,14 +7,16 @@ import { median } from './quantile.js';
 const ENOUGH_SESSIONS = 3;
 
 /**
- * By how many percent of the reference's median the samples of several sessions are above it,
- * paired: the mean of the sessions' shifts (`pairedShift`), with the t interval of these.
+ * By how many percent the samples of several sessions are above the reference, paired: the mean of the
+ * sessions' median ratios of a pair (in logarithms), with the t interval of these.
  *
  * Where a candidate's factors happen to lie in memory makes it faster or slower by about half a
  * percent for as long as its process lives. All pairs of a session share that, so an interval from
  * the pairs alone, were they one sample, tells equal candidates apart in a third of all cases once
- * it gets as narrow. Below three sessions there is only that.
- * @param samples [sessions][pairs] and @param reference the same, taken in the same rounds
+ * it gets as narrow. Ratios, because a machine that slows down stretches a difference too; medians,
+ * because a pair that was disturbed in its midst is worth nothing. Below three sessions, or where a
+ * sample is 0, there are only the pairs.
+ * @param samples [sessions][pairs] in ms, and @param reference the same, taken in the same rounds
  * @param confidence two-sided, 0.95 by default
  * @throws RangeError for unequal numbers of sessions or pairs, no sessions, or one without pairs
  * @source one-sample t on cluster means, as for cluster-randomised trials: A. Donner and N. Klar,
@@ -28,13 +29,22 @@ export function sessionDifference(
 ): PercentDifference {
   if (samples.length !== reference.length)
     throw new RangeError(`${samples.length} sessions are paired with ${reference.length}`);
-  const shifts = samples.map(
-    (session, index) => pairedShift(session, reference[index] ?? [], confidence).shift,
-  );
-  if (samples.length < ENOUGH_SESSIONS)
+  const ratios = samples.map((session, index) => pairRatios(session, reference[index] ?? []));
+  const hasLogarithms = ratios.flat().every((ratio) => ratio > 0 && ratio < Infinity);
+  if (samples.length < ENOUGH_SESSIONS || !hasLogarithms)
     return percentDifference(samples.flat(), reference.flat(), confidence);
-  const { mean: shift, ...interval } = meanInterval(shifts, confidence);
-  return percentOf({ shift, ...interval }, median(reference.flat()));
+  const { mean, low, high } = meanInterval(
+    ratios.map((session) => median(session.map(Math.log))),
+    confidence,
+  );
+  const shift = (logarithm: number): number => Math.exp(logarithm) - 1;
+  return percentOf({ shift: shift(mean), low: shift(low), high: shift(high) }, 1);
+}
+
+function pairRatios(session: readonly number[], reference: readonly number[]): number[] {
+  if (session.length !== reference.length)
+    throw new RangeError(`${session.length} values are paired with ${reference.length}`);
+  return session.map((value, index) => value / (reference[index] as number));
 }
 
 /**

@@ -25,7 +25,7 @@ async function measured(task: MeasureTask, doors = calmDoors()): Promise<Measure
 }
 
 for (const form of ['unmerged', 'merged'] as const)
-  t.test(`${form}: turns with the sentinel in 6 sessions, every figure from the samples told`, async (t) => {
+  t.test(`${form}: turns with the sentinel in 12 sessions, every figure from the samples told`, async (t) => {
     const steps: string[] = [];
     const task = await openMeasureTask(t, { genome: genomeText(form), sentinel, plan });
     const { measurement } = await measured(
@@ -35,7 +35,7 @@ for (const form of ['unmerged', 'merged'] as const)
       }),
     );
     const timing = ['timing 0/3', 'timing 1/3', 'timing 2/3'];
-    const turns = Array.from({ length: 6 }, (_, session) => `timing ${session}/6`);
+    const turns = Array.from({ length: 12 }, (_, session) => `timing ${session}/12`);
     t.same(steps, [...(form === 'merged' ? ['merging'] : []), ...timing, ...turns, 'weighing 0/1']);
     const beside = measurement.beside as Beside;
     t.equal(beside.sentinel, sentinel);
@@ -44,7 +44,7 @@ for (const form of ['unmerged', 'merged'] as const)
       ['decode', 5],
     ] as const) {
       const { sessionSizes, samplesMs, sentinelSamplesMs, ratio, low, high, p50Ms } = beside[quantity];
-      t.same(sessionSizes, Array(6).fill(share));
+      t.same(sessionSizes, Array(12).fill(share));
       const again = sessionRatio(
         splitSessions(samplesMs, sessionSizes),
         splitSessions(sentinelSamplesMs, sessionSizes),

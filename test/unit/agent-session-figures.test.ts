@@ -89,10 +89,11 @@ t.test('a batch of 3: figures stand on the first one, differences are paired [of
   // Raw samples are told as they were, without the offset.
   t.equal(slower.timing.decode.samplesMs.length, 65);
   t.ok(Math.min(...slower.timing.decode.samplesMs) > 11.29);
-  // 0.3 of a shared median of 11.8: session bias and noise are the same in both of a pair.
+  // 0.3 of shared medians of 11, 11.4 ... 12.6: shares of 2.73 to 2.38 %, of which the mean is known to
+  // ± 0.17 %. Noise is the same in both of a pair.
   const { percent, low, high } = slower.batch?.difference.decode ?? { percent: 0, low: 1, high: -1 };
-  t.ok(Math.abs(percent - 30 / 11.81) < 0.01, `${percent}`);
-  t.ok(low <= percent && percent <= high && high - low < 0.01);
+  t.ok(Math.abs(percent - 30 / 11.81) < 0.02, `${percent}`);
+  t.ok(low > 2.35 && low < 2.39 && high > 2.7 && high < 2.74, `${low} ${high}`);
   t.same(first.batch?.difference.decode, { percent: 0, low: 0, high: 0 });
   t.same(first.batch?.duplicate.decode, { percent: 0, low: 0, high: 0 });
   t.equal(first.duplicateDiffers, false);

@@ -168,7 +168,7 @@ for (const [name, change, stored, place, named] of [
   ['threads', { plan: { ...plan, threads: 4 } }, {}, {}, 'threads 1 and 4'],
   ['prompt', { plan: { ...plan, promptTokens: 64 } }, {}, {}, 'promptTokens 128 and 64'],
   ['cache', { plan: { ...plan, kvTokens: 64 } }, {}, {}, 'kvTokens 256 and 64'],
-  ['prefill repeats', { plan: { ...plan, prefillRepeats: 3 } }, {}, {}, 'prefillRepeats 25 and 3'],
+  ['prefill repeats', { plan: { ...plan, prefillRepeats: 3 } }, {}, {}, 'prefillRepeats 50 and 3'],
   ['decode repeats', { plan: { ...plan, decodeRepeats: 3 } }, {}, {}, 'decodeRepeats 325 and 3'],
   ['sessions', { plan: { ...plan, sessions: 3 } }, {}, {}, 'sessions 5 and 3'],
   ['continuous run', { plan: { ...plan, sustainedSeconds: 9 } }, {}, {}, 'sustainedSeconds 0 and 9'],

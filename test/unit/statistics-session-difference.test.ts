@@ -2,18 +2,37 @@ import { createRandom } from '@fleetlora/shared/random';
 import { percentDifference, sessionDifference, splitSessions } from '@fleetlora/shared/statistics';
 import t from 'tap';
 
-t.test('difference over 4 sessions: mean of their shifts, t interval, percent of the median', async (t) => {
-  // Shifts 1, 2, 3 and 2 of a reference of 200: mean 2, standard deviation 0.8165, error 0.40825,
-  // t of 3 degrees 3.182: 1 % ± 0.6496 %.
-  const reference = [1, 2, 3, 4].map(() => [199, 200, 201]);
-  const samples = [1, 2, 3, 2].map((shift) => [199 + shift, 200 + shift, 201 + shift]);
+t.test('difference over 4 sessions: mean of their median ratios in logarithms, t interval', async (t) => {
+  // ln 1.01, 1.02, 1.03 and 1.02: mean 0.0197785, standard deviation 0.0080052, error 0.0040026,
+  // t of 3 degrees 3.18245: e^mean - 1 = 1.998 %, from 0.707 to 3.305 %.
+  const reference = [200, 100, 400, 2].map((ms) => [ms, 3 * ms, ms / 2]);
+  const samples = [1.01, 1.02, 1.03, 1.02].map((ratio, session) =>
+    (reference[session] ?? []).map((ms, pair) => ms * (pair === 1 ? 50 : ratio)),
+  );
   const { percent, low, high } = sessionDifference(samples, reference);
-  t.equal(percent, 1);
-  t.ok(Math.abs(low - 0.3504) < 2e-3 && Math.abs(high - 1.6496) < 2e-3, `${low} ${high}`);
+  t.ok(Math.abs(percent - 1.998) < 2e-3, `${percent}`);
+  t.ok(Math.abs(low - 0.7065) < 5e-3 && Math.abs(high - 3.3051) < 5e-3, `${low} ${high}`);
   const wider = sessionDifference(samples, reference, 0.99);
   t.ok(wider.low < low && wider.high > high);
   const back = sessionDifference(reference, samples);
   t.ok(back.percent < 0 && back.high < 0);
+});
+
+t.test('where a sample is 0 all pairs count as one sample of differences', async (t) => {
+  const [samples, reference] = [
+    [
+      [1, 2],
+      [2, 3],
+      [0, 1],
+    ],
+    [
+      [1, 1],
+      [1, 2],
+      [1, 1],
+    ],
+  ];
+  t.same(sessionDifference(samples, reference), percentDifference(samples.flat(), reference.flat()));
+  t.same(sessionDifference(reference, samples), percentDifference(reference.flat(), samples.flat()));
 });
 
 t.test('below 3 sessions all pairs count as one sample', async (t) => {
