@@ -46,11 +46,15 @@ export interface RuntimeSession {
   /**
    * Runs the graph.
    * @param feeds every graph input by name
-   * @param fetches names to compute, or name → preallocated tensor that the result is written to
+   * @param fetches names to compute, or name → preallocated tensor that the result is written to; of a
+   *   record that is given again nothing is looked at again
+   * @param kept further graph inputs, in records that are given again and again, as a cache or LoRA
+   *   factors are: their data may change, the records and the tensors' places may not
    */
   run(
     feeds: Readonly<Record<string, Tensor>>,
     fetches: readonly string[] | Readonly<Record<string, Tensor | null>>,
+    kept?: readonly Readonly<Record<string, Tensor>>[],
   ): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }

@@ -60,8 +60,10 @@ export async function openDecoder(
     buildInferenceGraph({ ...resolved, head: 'logits', cachePositions: positions }),
     sessionOptions(model.folder, options),
   );
-  return createDecoder(session, shape, positions, () => ({}));
+  return createDecoder(session, shape, positions, () => nothing);
 }
+
+const nothing = {};
 
 /** @throws BAD_REQUEST naming what the model has */
 export function checkPositions(shape: ModelShape, positions: number): void {
@@ -78,7 +80,7 @@ export function sessionOptions(weightFolder: string, options: DecoderOptions): S
 
 /**
  * A decoder over a loaded graph with a KV cache.
- * @param moreFeeds further graph inputs of the next run, beside tokens and cache
+ * @param moreFeeds further graph inputs of the next run, beside tokens and cache: `kept` ones
  */
 export function createDecoder(
   session: RuntimeSession,
@@ -111,10 +113,9 @@ export function createDecoder(
         rows: int64Tensor([1], [ids.length - 1]),
         last: int32Tensor([1], [total - 1]),
         total: int32Tensor([1], [total]),
-        ...past,
-        ...moreFeeds(),
       },
       present,
+      [past, moreFeeds()],
     );
     length = total;
     return results.logits?.data as Float32Array;

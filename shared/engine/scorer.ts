@@ -142,7 +142,6 @@ async function scoreBatch(
   const { ids, positions, targets } = padRows(rows, length);
   const results = await session.run(
     {
-      ...constantFeeds,
       ids: { type: 'int64', dims: [rows.length, length], data: ids },
       rows: int64Tensor([positions.length], positions),
       targets: int64Tensor([targets.length], targets),
@@ -154,6 +153,7 @@ async function scoreBatch(
       total: int32Tensor([1], [length]),
     },
     ['nll', 'best'],
+    [constantFeeds],
   );
   const nll = results.nll?.data as Float32Array;
   const best = results.best?.data as BigInt64Array;

@@ -2,6 +2,9 @@ import { createRequire } from 'node:module';
 import type * as Ort from 'onnxruntime-node';
 import type { Runtime, RuntimeSession, SessionOptions, Tensor, TensorData } from '../runtime.js';
 
+/** Tensors by name; null for one that a run is to make. */
+type Wanted = Readonly<Record<string, Tensor | null>>;
+
 const fromOrt = (tensor: Ort.Tensor): Tensor => ({
   type: tensor.type as Tensor['type'],
   dims: tensor.dims,
@@ -14,36 +17,37 @@ const fromOrt = (tensor: Ort.Tensor): Tensor => ({
  * only handles files does not pay for it.
  */
 export function createNodeRuntime(): Runtime {
-  /**
-   * LoRA factors as inputs, a hundred tensors and more, go into every run: to wrap them each time
-   * took 0.2 ms where a small model's step took 2.7.
-   */
-  const wrapped = new WeakMap<Tensor, Ort.Tensor>();
   return {
     version: `onnxruntime-node ${readVersion()}`,
     provider: 'cpu',
     async createSession(graph: Uint8Array, options: SessionOptions): Promise<RuntimeSession> {
       const ort = await import('onnxruntime-node');
       /** One of our tensors around the same memory, so later changes of its data are seen. */
-      const toOrt = (tensor: Tensor): Ort.Tensor => {
-        const known = wrapped.get(tensor);
-        // A buffer that was transferred away has no data left: made anew, it is refused.
-        if (known?.size === tensor.data.length) return known;
-        const made = new ort.Tensor(tensor.type, tensor.data as never, tensor.dims as number[]);
-        wrapped.set(tensor, made);
-        return made;
+      const toOrt = ({ type, data, dims }: Tensor): Ort.Tensor =>
+        new ort.Tensor(type, data as never, dims as number[]);
+      /** To wrap a small model's caches and factors anew in each step took a tenth of its time. */
+      const wrap = onceEach((tensors: Wanted) => ({
+        wrapped: mapValues(tensors, (tensor) => tensor && toOrt(tensor)),
+        given: Object.values(tensors).filter((tensor) => tensor !== null),
+        fresh: Object.keys(tensors).filter((name) => tensors[name] === null),
+      }));
+      const wrapKept = (tensors: Wanted): ReturnType<typeof wrap> => {
+        const known = wrap(tensors);
+        // A buffer that was transferred away has no data left: wrapped anew, it is refused.
+        for (const tensor of known.given) if (tensor.data.length === 0) toOrt(tensor);
+        return known;
       };
       const session = await ort.InferenceSession.create(graph, sessionOptions(options));
       return {
-        async run(feeds, fetches) {
-          const inputs: Record<string, Ort.Tensor> = {};
-          for (const name in feeds) inputs[name] = toOrt(feeds[name] as Tensor);
+        async run(feeds, fetches, kept = []) {
+          const inputs = mapValues(feeds, toOrt);
+          for (const tensors of kept) Object.assign(inputs, wrapKept(tensors).wrapped);
           if (isNames(fetches)) return mapValues(await session.run(inputs, fetches), fromOrt);
-          const outputs = mapValues(fetches, (tensor) => tensor && toOrt(tensor));
-          return mapValues(
-            await session.run(inputs, outputs),
-            (result, name) => fetches[name] ?? fromOrt(result),
-          );
+          const { wrapped, fresh } = wrapKept(fetches);
+          const results = await session.run(inputs, wrapped);
+          const found = { ...fetches } as Record<string, Tensor>;
+          for (const name of fresh) found[name] = fromOrt(results[name] as Ort.Tensor);
+          return found;
         },
         release: () => session.release(),
       };
@@ -89,4 +93,16 @@ function mapValues<T, U>(
   const mapped: Record<string, U> = {};
   for (const name in record) mapped[name] = map(record[name] as T, name);
   return mapped;
+}
+
+/** What is made of an object, made once for as long as the object lives. */
+function onceEach<T extends object, U>(make: (of: T) => U): (of: T) => U {
+  const known = new WeakMap<T, U>();
+  return (of) => {
+    const found = known.get(of);
+    if (found !== undefined) return found;
+    const made = make(of);
+    known.set(of, made);
+    return made;
+  };
 }

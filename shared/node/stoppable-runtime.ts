@@ -32,9 +32,9 @@ export function stoppableRuntime(runtime: Runtime, { memory }: StopFlag): Runtim
       refuse();
       const session = await runtime.createSession(graph, options);
       return {
-        async run(feeds, fetches) {
+        async run(feeds, fetches, kept) {
           refuse();
-          return session.run(feeds, fetches);
+          return session.run(feeds, fetches, kept);
         },
         release: () => session.release(),
       };

@@ -57,9 +57,9 @@ function recordingRuntime(): { runtime: Runtime; runs: Record<string, Tensor>[] 
     async createSession(graph, sessionOptions) {
       const session = await inner.createSession(graph, sessionOptions);
       return {
-        run(feeds, fetches) {
-          runs.push({ ...feeds });
-          return session.run(feeds, fetches);
+        run(feeds, fetches, kept = []) {
+          runs.push(Object.assign({}, feeds, ...kept));
+          return session.run(feeds, fetches, kept);
         },
         release: () => session.release(),
       };

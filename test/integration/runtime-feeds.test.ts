@@ -31,6 +31,22 @@ t.test(
   },
 );
 
+t.test('kept inputs: their data may change, and a record of others takes their place', async (t) => {
+  const session = await openProduct();
+  const w = floatTensor([3, 2], Float32Array.of(1, 2, 3, 4, 5, 6));
+  const records = [{ w }, { w: floatTensor([3, 2], new Float32Array(6).fill(2)) }];
+  const run = async (record: number): Promise<number[]> =>
+    Array.from((await session.run({ x }, { y: null }, [records[record] ?? {}])).y?.data ?? [], Number);
+  t.same(await run(0), [1, 2, 8, 10]);
+  w.data[0] = 100;
+  t.same(await run(0), [100, 2, 8, 10]);
+  t.same(await run(1), [2, 2, 4, 4]);
+  t.same(await run(0), [100, 2, 8, 10]);
+  structuredClone(w.data.buffer, { transfer: [w.data.buffer as ArrayBuffer] });
+  await t.rejects(run(0), /size\(6\) does not match data length\(0\)/);
+  await session.release();
+});
+
 t.test('one tensor over memory that another tensor views: a change through either is seen', async (t) => {
   const session = await openProduct();
   const memory = new Float32Array(20);
