@@ -12,7 +12,7 @@ import { standardDigests, standardGenome } from './standard-model.js';
 export const standardPlan: MeasurePlan = {
   promptTokens: 128,
   kvTokens: 256,
-  prefillRepeats: 25,
+  prefillRepeats: 50,
   decodeRepeats: 325,
   threads: 1,
   sessions: 5,
