@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import type { Clock } from '@fleetlora/shared/clock';
 import type { Patience } from '@fleetlora/shared/node';
-import type { DeviceFacts, JobStep, MeasureJob, QualifyJob } from '@fleetlora/shared/protocol';
+import {
+  type DeviceFacts,
+  digestsOf,
+  type JobStep,
+  type MeasureJob,
+  type QualifyJob,
+} from '@fleetlora/shared/protocol';
 import type { Random } from '@fleetlora/shared/random';
 import type { Artifacts } from './artifacts/index.js';
 import type { DataFolder } from './folder/index.js';
@@ -82,7 +88,8 @@ export function createJobWork(doors: JobWorkDoors): Pick<JobRunnerDoors, 'measur
   return {
     measure: (job: MeasureJob, signal) =>
       inTurn(job.jobId, 'a candidate was measured', (tell) => {
-        const { jobId, genome, others, sentinel, baseDigest, adapterDigest, plan, timeoutMs } = job;
+        const { jobId, genome, others, sentinel, plan, timeoutMs } = job;
+        const { baseDigest, sentinelBaseDigest, adapterDigest } = job;
         const task: Omit<MeasureTask, 'signal'> = {
           folder: doors.contentFolder,
           base: baseDigest,
@@ -92,6 +99,7 @@ export function createJobWork(doors: JobWorkDoors): Pick<JobRunnerDoors, 'measur
           genome,
           others,
           sentinel,
+          sentinelBase: sentinelBaseDigest,
           plan,
           timeoutMs,
           scratch: join(folder.scratch, jobId),
@@ -99,8 +107,7 @@ export function createJobWork(doors: JobWorkDoors): Pick<JobRunnerDoors, 'measur
         return underPolicy(doors.policy(), signal, {
           async fetch(signal) {
             tell('fetching');
-            await artifacts.ensure(baseDigest, { signal });
-            await artifacts.ensure(adapterDigest, { signal });
+            for (const digest of digestsOf(job)) await artifacts.ensure(digest, { signal });
             await doors.onBase(baseDigest);
           },
           measure: (signal) =>

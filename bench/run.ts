@@ -13,15 +13,22 @@ import { parseArgs } from 'node:util';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { adapterProof } from './adapter.js';
 import { arm64Proof } from './arm64.js';
+import { decodeBench } from './decode.js';
 import { diskProof } from './disk.js';
+import { exportsProof } from './exports.js';
+import { fuzzProof } from './fuzz.js';
+import { importBench } from './import.js';
 import { killProof } from './kill.js';
 import type { Bench } from './lib/bench.js';
 import { renderResult } from './lib/render-result.js';
 import { readSurroundings } from './lib/surroundings.js';
 import { measureBench } from './measure.js';
 import { oracleProof } from './oracle.js';
+import { perplexityProof } from './perplexity.js';
 import { responsiveProof } from './responsive.js';
+import { switchBench } from './switch.js';
 import { tableProof } from './table.js';
+import { trainBench } from './train.js';
 
 const benches: readonly Bench[] = [
   oracleProof,
@@ -31,7 +38,14 @@ const benches: readonly Bench[] = [
   killProof,
   diskProof,
   arm64Proof,
+  exportsProof,
+  fuzzProof,
+  importBench,
   measureBench,
+  perplexityProof,
+  switchBench,
+  decodeBench,
+  trainBench,
 ];
 
 function usage(): string {

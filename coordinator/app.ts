@@ -171,6 +171,9 @@ async function open(
     {
       importBase: 'the import of a base',
       importAdapter: 'the import of an adapter',
+      exportAdapter: 'the export of an adapter',
+      pruneBase: 'the pruning of a base',
+      mergeAdapter: 'the merging of an adapter',
       registerAdapter: 'the end of a training',
       importDataset: 'the import of a data set',
     },

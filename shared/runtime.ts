@@ -11,6 +11,14 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
+/** Bytes that go somewhere one after another: into a file, a buffer, a digest. */
+export interface ByteSink {
+  /** Told before the first byte how many there will be; rejects when there is no room for them. */
+  expect?(bytes: number): Promise<void>;
+  /** Appends; the array may be used again once it resolves. */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
 /** Immutable blobs by SHA-256 (64 lower-case hex digits). */
 export interface ContentStore {
   has(digest: string): Promise<boolean>;
@@ -39,6 +47,12 @@ export interface SessionOptions {
    * slower load, private memory) or read them where they lie in the weight file (`mapped`).
    */
   readonly weights?: 'prepacked' | 'mapped';
+  /**
+   * How threads wait for their part of the next operator: asleep, the default, or spinning, which
+   * saves a wake-up for each of the hundreds of operators of a run and takes the processor from
+   * whoever else wants it. Between runs they sleep.
+   */
+  readonly idle?: 'sleep' | 'spin';
 }
 
 /** A loaded graph. One run at a time. */

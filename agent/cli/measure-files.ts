@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { systemClock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
-import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
+import { type BaseLayout, readBaseLayout } from '@fleetlora/shared/graph';
 import { openFileSource, sha256File } from '@fleetlora/shared/node';
 import type { JobStep, MeasurePlan } from '@fleetlora/shared/protocol';
 import { createRandom } from '@fleetlora/shared/random';
@@ -12,10 +12,10 @@ import {
   bindSearchSpace,
   decodeGenome,
   encodeGenome,
-  type Form,
   parseSearchSpace,
   presets,
   type SearchSpaceFile,
+  spaceModelOf,
 } from '@fleetlora/shared/space';
 import { type AdapterFacts, readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
 import { type GateLimits, openMachine } from '../host/index.js';
@@ -48,10 +48,10 @@ export async function measureFiles(
 ): Promise<{ genomes: [string, ...string[]]; outcome: MeasureOutcome }> {
   const base = resolve(task.base);
   const adapter = resolve(task.adapter);
-  const { shape, facts } = await readHeaders(base, adapter);
-  const genome = await genomeOf(task.genome, task, shape, facts);
+  const { layout, facts } = await readHeaders(base, adapter);
+  const genome = await genomeOf(task.genome, task, layout, facts);
   const others: string[] = [];
-  for (const name of task.against ?? []) others.push(await genomeOf(name, task, shape, facts));
+  for (const name of task.against ?? []) others.push(await genomeOf(name, task, layout, facts));
   // Sessions map files of one folder: files of two are given names in a third.
   const work = await mkdtemp(join(tmpdir(), 'fleetlora-measure-'));
   try {
@@ -93,7 +93,7 @@ export async function measureFiles(
 async function readHeaders(
   base: string,
   adapter: string,
-): Promise<{ shape: ModelShape; facts: AdapterFacts }> {
+): Promise<{ layout: BaseLayout; facts: AdapterFacts }> {
   const header = async <T>(
     path: string,
     read: (file: Awaited<ReturnType<typeof readTensorFile>>) => T,
@@ -105,13 +105,13 @@ async function readHeaders(
       await source.close();
     }
   };
-  return { shape: await header(base, readModelShape), facts: await header(adapter, readAdapterFacts) };
+  return { layout: await header(base, readBaseLayout), facts: await header(adapter, readAdapterFacts) };
 }
 
 async function genomeOf(
   name: string,
   task: MeasureFiles,
-  shape: ModelShape,
+  { shape, precision }: BaseLayout,
   facts: AdapterFacts,
 ): Promise<string> {
   const form = (['unmerged', 'merged'] as const).find((known) => known === (task.form ?? 'unmerged'));
@@ -119,8 +119,9 @@ async function genomeOf(
   const anchor = (['max', 'middle', 'min'] as const).find((known) => known === name);
   if (!anchor) return encodeGenome(decodeGenome(name));
   const file = await spaceOf(task.space, facts);
-  const space = bindSearchSpace(file, { layerCount: shape.layers, ffnWidth: shape.ffnWidth });
-  return encodeGenome(anchorGenome(space, anchor, form satisfies Form));
+  const { precision: _, ...genome } = anchorGenome(bindSearchSpace(file, spaceModelOf(shape)), anchor, form);
+  // Whatever the space offers, it runs on the file that was given.
+  return encodeGenome(precision === 'fp32' ? genome : { ...genome, precision });
 }
 
 /** The named space; without a name, `tied` with its ranks scaled to the adapter's largest. */

@@ -1,11 +1,17 @@
 import { join } from 'node:path';
 import { CodedError } from '@fleetlora/shared/errors';
-import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
+import { type BaseLayout, checkFit, readBaseLayout } from '@fleetlora/shared/graph';
 import { openFileSource } from '@fleetlora/shared/node';
 import { limits, mostResultSamples, resultSamples } from '@fleetlora/shared/protocol';
 import { decodeGenome, type Genome, shapeOf } from '@fleetlora/shared/space';
-import { type AdapterFacts, packageSize, readAdapterFacts, readTensorFile } from '@fleetlora/shared/weights';
-import { checkGenomeFits, positionsOf } from './check-candidate.js';
+import {
+  type AdapterFacts,
+  packageSize,
+  readAdapterFacts,
+  readTensorFile,
+  type TensorFile,
+} from '@fleetlora/shared/weights';
+import { positionsOf } from './check-candidate.js';
 import type { MeasureTask } from './measure-task.js';
 
 export interface InspectedCandidate {
@@ -23,37 +29,42 @@ export interface InspectedTask {
 }
 
 /**
- * Reads the headers of both files and checks all candidates against them and each other.
+ * Reads the headers of the files and checks all candidates against them and each other.
  * @throws NOT_FOUND, SAFETENSORS_* and others for files that cannot be read; GENOME_* and
  *   BAD_REQUEST for candidates and plans that do not fit
  */
 export async function inspectTask(task: MeasureTask): Promise<InspectedTask> {
-  const base = await openFileSource(join(task.folder, task.base));
+  const open = <T>(name: string, read: (file: TensorFile) => T): Promise<T> =>
+    readHeader(join(task.folder, name), read);
+  const layout = await open(task.base, readBaseLayout);
+  const facts = await open(task.adapter, readAdapterFacts);
+  const candidates = [
+    inspect(task.genome, layout, facts),
+    ...(task.others ?? []).map((text) => inspect(text, layout, facts)),
+  ] as const;
+  checkBatch(candidates);
+  if (task.sentinel !== undefined) {
+    const own = task.sentinelBase === undefined ? layout : await open(task.sentinelBase, readBaseLayout);
+    checkSentinel(inspect(task.sentinel, own, facts));
+  }
+  checkSamples(task);
+  const { shape } = layout;
+  return { candidates: [...candidates], vocab: shape.vocab, positions: positionsOf(task.plan, shape) };
+}
+
+async function readHeader<T>(path: string, read: (file: TensorFile) => T): Promise<T> {
+  const source = await openFileSource(path);
   try {
-    const adapter = await openFileSource(join(task.folder, task.adapter));
-    try {
-      const shape = readModelShape(await readTensorFile(base));
-      const facts = readAdapterFacts(await readTensorFile(adapter));
-      const candidates = [
-        inspect(task.genome, shape, facts),
-        ...(task.others ?? []).map((text) => inspect(text, shape, facts)),
-      ] as const;
-      checkBatch(candidates);
-      if (task.sentinel !== undefined) checkSentinel(inspect(task.sentinel, shape, facts));
-      checkSamples(task);
-      return { candidates: [...candidates], vocab: shape.vocab, positions: positionsOf(task.plan, shape) };
-    } finally {
-      await adapter.close();
-    }
+    return read(await readTensorFile(source));
   } finally {
-    await base.close();
+    await source.close();
   }
 }
 
-function inspect(text: string, shape: ModelShape, facts: AdapterFacts): InspectedCandidate {
+function inspect(text: string, layout: BaseLayout, facts: AdapterFacts): InspectedCandidate {
   const genome = decodeGenome(text);
-  checkGenomeFits(genome, shape, facts);
-  return { text, genome, unmergedBytes: packageSize(genome, shape, facts) };
+  checkFit(genome, layout, facts.rankMax);
+  return { text, genome, unmergedBytes: packageSize(genome, layout.shape, facts) };
 }
 
 /** @throws BAD_REQUEST when candidates cannot share a session */

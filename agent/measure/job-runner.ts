@@ -1,5 +1,6 @@
 import { messageOf } from '@fleetlora/shared/errors';
 import {
+  digestsOf,
   isQualifyJob,
   type Job,
   type JobResult,
@@ -132,7 +133,7 @@ export function createJobRunner(doors: JobRunnerDoors): JobRunner {
     heldJobIds,
     heldDigests: () =>
       [...(running ? [running.job] : []), ...waiting].flatMap((job) =>
-        isQualifyJob(job) ? [] : [job.baseDigest, job.adapterDigest],
+        isQualifyJob(job) ? [] : digestsOf(job),
       ),
     runningJobId: () => running?.jobId ?? null,
     async stop() {

@@ -103,12 +103,12 @@ async function measureInspected(
 }
 
 async function besideSentinel(
-  { folder, base, adapter, sentinel }: MeasureTask,
+  { folder, base, sentinelBase = base, adapter, sentinel }: MeasureTask,
   request: PassRequest,
   passes: JobPasses,
 ): Promise<Beside | Verdict | null> {
   if (sentinel === undefined) return null;
-  return takeBeside(request, { folder, base, overlay: adapter, genome: sentinel }, passes);
+  return takeBeside(request, { folder, base: sentinelBase, overlay: adapter, genome: sentinel }, passes);
 }
 
 /** Memory is each candidate's own: it holds the factors that a shared session has all of. */

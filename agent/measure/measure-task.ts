@@ -20,6 +20,8 @@ export interface MeasureTask {
   readonly others?: readonly string[] | undefined;
   /** Canonical text of the search's sentinel, unmerged, which the first candidate is timed in turns with. */
   readonly sentinel?: string | undefined;
+  /** Name of the sentinel's base file, where that is in another precision than the candidate's. */
+  readonly sentinelBase?: string | undefined;
   readonly plan: MeasurePlan;
   /** Absent: metered where a sensor tells, which takes half a minute with a battery's gauge. */
   readonly energy?: 'leftOut' | undefined;

@@ -3,12 +3,15 @@ import { createRandom, type Random } from '@fleetlora/shared/random';
 import { encodeGenome, uniformGenome } from '@fleetlora/shared/space';
 import {
   bufferSource,
+  createBufferSink,
   encodeAdapterFile,
   encodeTensorFile,
   layBase,
   modulePaths,
+  openHfModel,
   readTensorFile,
   type TensorToWrite,
+  tensorsOf,
 } from '@fleetlora/shared/weights';
 
 /**
@@ -61,13 +64,13 @@ export const standardDigests = {
 export async function layStandardModel(): Promise<{ base: Uint8Array; adapter: Uint8Array }> {
   const random = createRandom(SEED);
   const tensors = huggingFaceTensors(random);
-  const { bytes: base } = await layBase({
-    config: { shape: standardShape, stopIds: [0] },
-    file: await readTensorFile(bufferSource(encodeTensorFile(tensors, {}, { alignment: 'none' }))),
-    // Neither a model file nor a tokenizer stands behind it.
-    sourceDigest: '0'.repeat(64),
-    tokenizerDigest: '0'.repeat(64),
-  });
+  const file = await readTensorFile(bufferSource(encodeTensorFile(tensors, {}, { alignment: 'none' })));
+  // Neither a model file nor a tokenizer stands behind it.
+  const noDigest = '0'.repeat(64);
+  const model = openHfModel({ shape: standardShape, stopIds: [0] }, tensorsOf(file), noDigest);
+  const sink = createBufferSink();
+  await layBase(model, { tokenizerDigest: noDigest }, sink);
+  const base = sink.bytes();
   const { metadata } = await readTensorFile(bufferSource(base));
   const adapter = encodeAdapterFile({
     shape: standardShape,

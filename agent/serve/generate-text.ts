@@ -1,9 +1,8 @@
-import type { Decoder } from '@fleetlora/shared/engine';
+import type { LoopDecoder } from '@fleetlora/shared/engine';
 import { CodedError } from '@fleetlora/shared/errors';
 import type { FinishReason } from '@fleetlora/shared/protocol';
 import type { Random } from '@fleetlora/shared/random';
 import { type ChatTurn, createTextWriter, type Tokenizer } from '@fleetlora/shared/text';
-import { sampleToken } from './sample-token.js';
 
 /** What to complete; a JSON value. */
 export interface TextRequest {
@@ -24,7 +23,7 @@ export interface TextAnswer {
 }
 
 export interface Speaker {
-  readonly decoder: Decoder;
+  readonly decoder: LoopDecoder;
   readonly tokenizer: Tokenizer;
   readonly stopIds: readonly number[];
   /** The prompt of a conversation. @throws BAD_REQUEST */
@@ -33,17 +32,23 @@ export interface Speaker {
 
 /** Whoever waits for the text. */
 export interface TextListener {
-  /** Asked before every token; when it says true the answer so far is returned. */
+  /** Asked before every chunk of tokens; when it says true the answer so far is returned. */
   readonly isCanceled: () => Promise<boolean>;
   /**
    * Told every piece of text that is final: put together, the pieces are the answer's text. The
-   * next token waits until it resolves.
+   * next chunk waits until it resolves.
    */
   readonly onPiece: (piece: string) => Promise<void>;
 }
 
 /**
- * Completes a prompt. The text ends before a stop token or stop string; both count as `stop`.
+ * Tokens of one run, which nothing can interrupt. The first run writes one, so that the first word
+ * comes as soon as it can; more than this would save little, and a stop string or a cancellation waits.
+ */
+const MAX_CHUNK = 8;
+
+/**
+ * Completes a prompt, in chunks of 1, 2, 4 and then 8 tokens. The text ends before a stop token or stop string; both count as `stop`.
  * @throws BAD_REQUEST when the prompt is empty, or with `maxTokens` longer than the cache
  */
 export async function generateText(
@@ -52,7 +57,7 @@ export async function generateText(
   random: Random,
   listener: TextListener,
 ): Promise<TextAnswer> {
-  const { prompt } = request;
+  const { prompt, temperature } = request;
   const promptIds = tokenizer.encode(typeof prompt === 'string' ? prompt : renderChat(prompt));
   const maxTokens = roomFor(promptIds.length, request.maxTokens, decoder.positions);
   const writer = createTextWriter(tokenizer, request.stop);
@@ -65,16 +70,23 @@ export async function generateText(
 
   let completionTokens = 0;
   let ended = false;
+  let chunk = 1;
+  let unread: readonly number[] = promptIds;
   decoder.reset();
-  let logits = await decoder.prefill(promptIds);
   while (!(await listener.isCanceled())) {
-    const id = sampleToken(logits, request.temperature, random);
-    ended = stopIds.includes(id);
-    if (ended) break;
-    completionTokens++;
-    await tell(writer.push(id));
-    if (writer.stopped || completionTokens === maxTokens) break;
-    logits = await decoder.step(id);
+    const count = Math.min(chunk, maxTokens - completionTokens);
+    const draws = temperature === 0 ? [] : Array.from({ length: count }, () => random.next());
+    const ids = await decoder.write(unread, { count, stopIds, temperature, draws });
+    for (const id of ids) {
+      ended = stopIds.includes(id);
+      if (ended) break;
+      completionTokens++;
+      await tell(writer.push(id));
+      if (writer.stopped) break;
+    }
+    if (ended || writer.stopped || completionTokens === maxTokens) break;
+    unread = ids.slice(-1);
+    chunk = Math.min(2 * chunk, MAX_CHUNK);
   }
   await tell(writer.flush());
   const finishReason = ended || writer.stopped ? 'stop' : 'length';

@@ -5,5 +5,4 @@ export * from './model-messages.js';
 export * from './model-process.js';
 export * from './model-slot.js';
 export * from './piece-window.js';
-export * from './sample-token.js';
 export * from './serving-activity.js';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
-import { generateGreedy, openDecoder } from '@fleetlora/shared/engine';
+import { continueGreedily, openLoopDecoder } from '@fleetlora/shared/engine';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { createNodeRuntime, runInTime } from '@fleetlora/shared/node';
 import { createRandom } from '@fleetlora/shared/random';
@@ -37,9 +37,10 @@ async function load(spec: ModelSpec): Promise<void> {
   await preferAsVictim(VICTIM_SCORE);
   const opened = await openModel(spec.files);
   try {
-    const decoder = await openDecoder(createNodeRuntime(), opened.model, {
+    const decoder = await openLoopDecoder(createNodeRuntime(), opened.model, {
       threads: spec.threads,
       positions: Math.min(opened.shape.positions, MAX_POSITIONS),
+      idle: 'spin',
     });
     const tokenizer = createTokenizer(JSON.parse(await readFile(spec.tokenizerFile, 'utf8')));
     const template = createChatTemplate(chatSourceOf(opened.baseMetadata));
@@ -60,9 +61,8 @@ async function answer(message: Exclude<ToModel, { kind: 'load' | 'cancel' | 'tak
   if (!speaker) throw new Error('a request came before the model was loaded');
   const { id } = message;
   if (message.kind === 'continue') {
-    const ids: number[] = [];
     const options = { maxTokens: message.maxTokens, stopIds: speaker.stopIds };
-    for await (const next of generateGreedy(speaker.decoder, message.promptIds, options)) ids.push(next);
+    const ids = await continueGreedily(speaker.decoder, message.promptIds, options);
     say({ kind: 'continued', id, ids });
     return;
   }

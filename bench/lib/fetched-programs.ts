@@ -16,7 +16,7 @@ const STEP_MS = 120_000;
  */
 export function fetchedFolder(name: string, make: (work: string, made: string) => void): string {
   const owner = process.getuid?.() ?? 0;
-  const cache = join(tmpdir(), `fleetlora-${name}-${owner}`);
+  const cache = fetchedCache(name);
   mkdirSync(cache, { recursive: true, mode: 0o755 });
   // Programs of a folder that somebody else could have made are not run.
   if (statSync(cache).uid !== owner)
@@ -39,6 +39,11 @@ export function fetchedFolder(name: string, make: (work: string, made: string) =
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Where `fetchedFolder` keeps what `name` says, below `root` once it is whole. */
+export function fetchedCache(name: string): string {
+  return join(tmpdir(), `fleetlora-${name}-${process.getuid?.() ?? 0}`);
 }
 
 /**

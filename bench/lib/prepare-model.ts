@@ -6,9 +6,11 @@ import { createTokenizer, type Tokenizer } from '@fleetlora/shared/text';
 import {
   bufferSource,
   layBase,
-  parseLlamaConfig,
+  openHfModel,
+  parseModelConfig,
   readPeftAdapter,
   readTensorFile,
+  tensorsOf,
 } from '@fleetlora/shared/weights';
 
 /** A Hugging Face model laid out as a base in a weight folder. */
@@ -34,19 +36,20 @@ export async function prepareBase(modelFolder: string, weightFolder: string): Pr
   const tokenizerPath = join(modelFolder, 'tokenizer.json');
   const generationPath = join(modelFolder, 'generation_config.json');
   const source = await openFileSource(weightsPath);
-  const config = parseLlamaConfig(
+  const config = parseModelConfig(
     await readJson(join(modelFolder, 'config.json')),
     (await exists(generationPath)) ? await readJson(generationPath) : undefined,
   );
-  const laid = await layBase({
-    config,
-    file: await readTensorFile(source),
-    sourceDigest: await sha256File(weightsPath),
-    tokenizerDigest: await sha256File(tokenizerPath),
-  });
+  const tensors = tensorsOf(await readTensorFile(source));
+  const writer = await store.begin();
+  await layBase(
+    openHfModel(config, tensors, await sha256File(weightsPath)),
+    { tokenizerDigest: await sha256File(tokenizerPath) },
+    writer,
+  );
   await source.close();
-  const fileName = await store.put(laid.bytes);
-  const file = await readTensorFile(bufferSource(laid.bytes));
+  const fileName = await writer.finish();
+  const file = await readTensorFile(bufferSource(await readFile(store.pathOf(fileName))));
   return {
     folder: weightFolder,
     base: { fileName, file },

@@ -115,12 +115,14 @@ export function tinyPeftFile(rank = 4, seed = 7): Uint8Array {
   return encodeTensorFile(tinyPeftTensors(rank, seed), { format: 'pt' }, { alignment: 'none' });
 }
 
-/** A tokenizer.json whose tokens are the end token, id 0, and every byte b with id b + 1. */
-export function tinyTokenizer(): Record<string, unknown> {
+/** A tokenizer.json whose tokens are the end token, id 0, and every byte b below `bytes` with id b + 1. */
+export function tinyTokenizer(bytes = 256): Record<string, unknown> {
   const vocab: Record<string, number> = { '<|end|>': 0 };
-  byteCharacters().forEach((character, byte) => {
-    vocab[character] = byte + 1;
-  });
+  byteCharacters()
+    .slice(0, bytes)
+    .forEach((character, byte) => {
+      vocab[character] = byte + 1;
+    });
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   return {
     version: '1.0',

@@ -1,4 +1,16 @@
-import { Adapter, AdapterImport, Base, BaseImport, Dataset, DatasetImport } from '@fleetlora/shared/protocol';
+import {
+  Adapter,
+  AdapterExport,
+  AdapterExported,
+  AdapterImport,
+  AdapterMerge,
+  Base,
+  BaseImport,
+  BasePrune,
+  BaseQuantise,
+  Dataset,
+  DatasetImport,
+} from '@fleetlora/shared/protocol';
 import { Type } from 'typebox';
 import type { ApiDomains } from './ports.js';
 import { type ApiScope, answers, ByIdOrName, creates, routeOf } from './route.js';
@@ -16,6 +28,12 @@ export function addModelRoutes(api: ApiScope, { catalog }: ApiDomains): void {
     handler: () => catalog.listBases(),
   });
   api.route({
+    ...routeOf('quantiseBase'),
+    schema: { params: ByIdOrName, body: BaseQuantise, response: creates(Base) },
+    handler: async ({ params, body }, reply) =>
+      reply.code(201).send(await catalog.quantiseBase(params.id, body)),
+  });
+  api.route({
     ...routeOf('importAdapter'),
     schema: {
       body: AdapterImport,
@@ -27,6 +45,24 @@ export function addModelRoutes(api: ApiScope, { catalog }: ApiDomains): void {
     ...routeOf('listAdapters'),
     schema: { response: answers(Type.Array(Adapter)) },
     handler: () => catalog.listAdapters(),
+  });
+  api.route({
+    ...routeOf('exportAdapter'),
+    schema: { params: ByIdOrName, body: AdapterExport, response: creates(AdapterExported) },
+    handler: async ({ params, body }, reply) =>
+      reply.code(201).send(await catalog.exportAdapter(params.id, body)),
+  });
+  api.route({
+    ...routeOf('pruneBase'),
+    schema: { params: ByIdOrName, body: BasePrune, response: creates(Base) },
+    handler: async ({ params, body }, reply) =>
+      reply.code(201).send(await catalog.pruneBase(params.id, body)),
+  });
+  api.route({
+    ...routeOf('mergeAdapter'),
+    schema: { params: ByIdOrName, body: AdapterMerge, response: creates(Base) },
+    handler: async ({ params, body }, reply) =>
+      reply.code(201).send(await catalog.mergeAdapter(params.id, body)),
   });
   api.route({
     ...routeOf('importDataset'),

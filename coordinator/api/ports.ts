@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { FileContentStore } from '@fleetlora/shared/node';
 import type {
+  AdapterTune,
   Front,
   Health,
   Rollout,
@@ -31,6 +32,7 @@ export interface SearchesApi {
 
 export interface TrainingsApi {
   start(request: TrainingStart): Promise<Training>;
+  tune(adapter: string, request: AdapterTune): Promise<Training>;
   list(): Promise<Training[]>;
   show(idOrName: string): Promise<Training>;
   stop(idOrName: string): Promise<Training>;
@@ -59,8 +61,12 @@ export interface ApiDomains {
   readonly catalog: Pick<
     Catalog,
     | 'importBase'
+    | 'pruneBase'
+    | 'mergeAdapter'
     | 'listBases'
+    | 'quantiseBase'
     | 'importAdapter'
+    | 'exportAdapter'
     | 'listAdapters'
     | 'importDataset'
     | 'listDatasets'

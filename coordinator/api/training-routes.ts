@@ -1,4 +1,4 @@
-import { Training, TrainingStart } from '@fleetlora/shared/protocol';
+import { AdapterTune, Training, TrainingStart } from '@fleetlora/shared/protocol';
 import { Type } from 'typebox';
 import type { ApiDomains } from './ports.js';
 import { type ApiScope, answers, ByIdOrName, creates, routeOf } from './route.js';
@@ -8,6 +8,11 @@ export function addTrainingRoutes(api: ApiScope, { trainings }: ApiDomains): voi
     ...routeOf('startTraining'),
     schema: { body: TrainingStart, response: creates(Training) },
     handler: async ({ body }, reply) => reply.code(201).send(await trainings.start(body)),
+  });
+  api.route({
+    ...routeOf('tuneAdapter'),
+    schema: { params: ByIdOrName, body: AdapterTune, response: creates(Training) },
+    handler: async ({ params, body }, reply) => reply.code(201).send(await trainings.tune(params.id, body)),
   });
   api.route({
     ...routeOf('listTrainings'),

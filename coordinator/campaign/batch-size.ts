@@ -6,11 +6,13 @@ const RANKS_ALONE = 4;
 
 /**
  * Candidates of one shape that a device compares in one job of the search: what it asks for, else 4
- * in a space whose unmerged candidates differ in ranks alone, else 1. Where widths differ too,
- * hardly two candidates share a shape.
+ * in a space whose unmerged candidates differ in ranks alone, else 1. Where widths or other axes
+ * differ too, hardly two candidates share a shape.
  */
 export function batchSizeOf({ batch }: Pick<SearchStart, 'batch'>, { file, genes }: SearchSpace): number {
   if (batch !== undefined) return batch;
-  const varies = (what: 'rank' | 'width'): boolean => genes.some(({ name }) => name.endsWith(`.${what}`));
-  return file.forms.includes('unmerged') && varies('rank') && !varies('width') ? RANKS_ALONE : 1;
+  const isRank = (name: string): boolean => name.endsWith('.rank');
+  const others = genes.filter(({ name }) => !isRank(name) && name !== 'form');
+  const ranksVary = genes.some(({ name }) => isRank(name));
+  return file.forms.includes('unmerged') && ranksVary && others.length === 0 ? RANKS_ALONE : 1;
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError, findOutageIn, messageOf } from '@fleetlora/shared/errors';
 import type { Dataset, Front, Search, SearchStart, Trial, TrialComparison } from '@fleetlora/shared/protocol';
-import { bindSearchSpace } from '@fleetlora/shared/space';
+import { bindSearchSpace, spaceModelOf } from '@fleetlora/shared/space';
 import type { HostLease } from '../host/index.js';
 import { checkSearchStart } from './check-search-start.js';
 import { compareTrials } from './compare-trials.js';
@@ -85,12 +85,12 @@ export function createCampaign(options: CampaignOptions): Campaign {
     const base = await models.findBase(adapter.baseId);
     const dataset = await models.findDataset(search.datasetId);
     const content: SearchContent = {
-      baseDigest: base.digest,
+      base,
       adapterDigest: adapter.digest,
       rows: chooseSearchRows(models, dataset, search.spec),
       tokenizerDigest: base.tokenizerDigest,
     };
-    const space = bindSearchSpace(search.space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
+    const space = bindSearchSpace(search.space, spaceModelOf(base));
     const trials = await repository.listTrials(search.id);
     const run = createSearchRun({ search, trials }, space, content, { repository, clock, newId });
     const jobs = await fleet.jobsOfSearch(search.id);

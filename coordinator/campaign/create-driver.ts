@@ -1,5 +1,5 @@
 import { findOutageIn, isCoded, messageOf } from '@fleetlora/shared/errors';
-import type { Search } from '@fleetlora/shared/protocol';
+import { baseDigestFor, type Search } from '@fleetlora/shared/protocol';
 import type { HostLease } from '../host/index.js';
 import { createExclusive } from './exclusive.js';
 import { aheadOf, createJobGiver, type Refusal } from './job-giver.js';
@@ -196,13 +196,21 @@ export function createDriver(options: {
 
   async function score(run: SearchRun, task: ScoreTask): Promise<void> {
     const { id } = run.search;
-    const { baseDigest, adapterDigest } = run.content;
+    const { base, adapterDigest } = run.content;
     let failure: unknown = null;
     const { genome, rows: set, numbers } = task;
     const isWanted = (): boolean => runs.get(id) === run;
     const rows = await host
       .during('score', async () =>
-        isWanted() ? evaluation.score({ baseDigest, adapterDigest, genome, rows: set, numbers }) : [],
+        isWanted()
+          ? evaluation.score({
+              baseDigest: baseDigestFor(base, genome),
+              adapterDigest,
+              genome,
+              rows: set,
+              numbers,
+            })
+          : [],
       )
       .catch((error: unknown) => {
         failure = error ?? 'unknown reason';

@@ -1,4 +1,4 @@
-import type { MeasurePlan, SearchStart } from '@fleetlora/shared/protocol';
+import { type Base, baseDigestFor, type MeasurePlan, type SearchStart } from '@fleetlora/shared/protocol';
 import type { IdleDevice, JobSubmission, TrialJob } from './ports.js';
 import { sentinelEveryOf } from './sentinel-book.js';
 
@@ -32,19 +32,30 @@ export function isBesideSentinel(spec: Pick<SearchStart, 'sentinelEvery' | 'besi
   return (spec.besideSentinel ?? true) && sentinelEveryOf(spec) > 0;
 }
 
-/** The body of the job. A sentinel is compared by its times alone: it has no continuous run. */
+/**
+ * The body of the job. A sentinel is compared by its times alone: it has no continuous run. One
+ * beside candidates of another precision runs on a weight file of its own.
+ * @throws NOT_FOUND when the base has no file of a precision
+ */
 export function jobBodyOf(
   { kind, genomes: [genome = '', ...others], sentinel }: Work,
-  search: { readonly plan: MeasurePlan; readonly baseDigest: string; readonly adapterDigest: string },
+  search: {
+    readonly plan: MeasurePlan;
+    readonly base: Pick<Base, 'name' | 'files'>;
+    readonly adapterDigest: string;
+  },
   baseTimeoutMs: number,
 ): JobSubmission['body'] {
   const { sustainedSeconds, ...short } = search.plan;
   const plan = kind === 'sentinel' ? short : search.plan;
+  const baseDigest = baseDigestFor(search.base, genome);
+  const sentinelBaseDigest = sentinel === undefined ? baseDigest : baseDigestFor(search.base, sentinel);
   return {
     genome,
     ...(others.length > 0 && { others }),
     ...(sentinel !== undefined && { sentinel }),
-    baseDigest: search.baseDigest,
+    baseDigest,
+    ...(sentinelBaseDigest !== baseDigest && { sentinelBaseDigest }),
     adapterDigest: search.adapterDigest,
     plan,
     timeoutMs: timeoutOf(baseTimeoutMs, 1 + others.length, plan),

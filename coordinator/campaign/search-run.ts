@@ -1,5 +1,5 @@
 import type { Clock } from '@fleetlora/shared/clock';
-import type { Score, Search } from '@fleetlora/shared/protocol';
+import type { Base, Score, Search } from '@fleetlora/shared/protocol';
 import { anchorGenome, digestGenome, encodeGenome, type SearchSpace } from '@fleetlora/shared/space';
 import { batchSizeOf } from './batch-size.js';
 import { gatherBatch } from './gather-batch.js';
@@ -15,7 +15,8 @@ import { hasFinalRound, selectFinalists, summarizeFront } from './summarize-fron
 
 /** The content a search works on, resolved once. */
 export interface SearchContent {
-  readonly baseDigest: string;
+  /** A candidate runs on the file of its precision. */
+  readonly base: Pick<Base, 'name' | 'files'>;
   readonly adapterDigest: string;
   readonly rows: SearchRows;
   readonly tokenizerDigest: string;

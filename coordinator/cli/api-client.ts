@@ -5,9 +5,15 @@ import { pipeline } from 'node:stream/promises';
 import { CodedError, type ErrorCode, errorTable, messageOf } from '@fleetlora/shared/errors';
 import type {
   Adapter,
+  AdapterExport,
+  AdapterExported,
   AdapterImport,
+  AdapterMerge,
+  AdapterTune,
   Base,
   BaseImport,
+  BasePrune,
+  BaseQuantise,
   Code,
   CodeCreate,
   Dataset,
@@ -40,8 +46,13 @@ interface Exchanges {
   health: { body: undefined; answer: Health };
   importBase: { body: BaseImport; answer: Base };
   listBases: { body: undefined; answer: Base[] };
+  quantiseBase: { body: BaseQuantise; answer: Base };
+  pruneBase: { body: BasePrune; answer: Base };
   importAdapter: { body: AdapterImport; answer: Adapter };
   listAdapters: { body: undefined; answer: Adapter[] };
+  exportAdapter: { body: AdapterExport; answer: AdapterExported };
+  tuneAdapter: { body: AdapterTune; answer: Training };
+  mergeAdapter: { body: AdapterMerge; answer: Base };
   importDataset: { body: DatasetImport; answer: Dataset };
   listDatasets: { body: undefined; answer: Dataset[] };
   showDataset: { body: undefined; answer: Dataset };
@@ -96,7 +107,10 @@ export interface ApiClient {
   upload(chunks: AsyncIterable<Uint8Array>, bytes: number): Promise<Upload>;
   /** The first `bytes` bytes of a stored blob (fewer when it is shorter) as text. */
   readStart(digest: string, bytes: number): Promise<string>;
-  /** Writes a stored blob to `path`, beside it first and renamed when complete. */
+  /**
+   * Writes a stored blob to `path`, beside it first and renamed when complete.
+   * @throws COORDINATOR_UNREACHABLE when it breaks off
+   */
   download(digest: string, path: string): Promise<void>;
   /** Sends the coordinator's backup, chunk by chunk. @throws COORDINATOR_UNREACHABLE when it breaks off */
   backup(): AsyncGenerator<Uint8Array>;
@@ -172,6 +186,11 @@ export function createApiClient(options: {
           createWriteStream(partial),
         );
         await rename(partial, path);
+      } catch (cause) {
+        signal.throwIfAborted();
+        // What the file system refuses says which call it refused.
+        if ((cause as NodeJS.ErrnoException).syscall !== undefined) throw cause;
+        throw new CodedError('COORDINATOR_UNREACHABLE', `the download of ${digest} broke off`, { cause });
       } finally {
         await rm(partial, { force: true });
       }

@@ -72,6 +72,9 @@ export async function readJsonFile(path: string): Promise<unknown> {
   }
 }
 
+/** What an option that takes a search space takes. */
+export const spaceChoices = `preset (${Object.keys(presets).join(', ')}) or JSON file`;
+
 /** A search space by preset name or from a JSON file. @throws SPACE_INVALID, NOT_FOUND */
 export async function readSpace(nameOrFile: string): Promise<SearchSpaceFile> {
   const preset = Object.hasOwn(presets, nameOrFile) ? presets[nameOrFile] : undefined;

@@ -7,10 +7,31 @@ const span = (values: readonly number[], unit = ''): string => {
   return low === high ? `${low}${unit}` : `${low}-${high}${unit} (mean ${Math.round(mean)})`;
 };
 
-/** A genome in a few words: "r 4-32 (mean 18), w 384-768 (mean 600)"; groups without adapter left out. */
+/**
+ * A genome in a few words: "r 4-32 (mean 18), w 384-768 (mean 576)", and where it is not the whole model
+ * in fp32 "q4, r 8, w 384, kv 2 in 3 of 6 layers, without layers 1, 5".
+ */
 export function describeGenome(text: string): string {
-  const { layers } = decodeGenome(text);
-  const ranks = layers.flatMap((layer) => moduleGroups.map((group) => layer.ranks[group]));
-  const widths = layers.map((layer) => layer.width);
-  return `r ${span(ranks)}, w ${span(widths)}`;
+  const { precision = 'fp32', layers } = decodeGenome(text);
+  const kept = layers.filter(({ skipped }) => !skipped);
+  const skipped = layers.flatMap((layer, index) => (layer.skipped ? [index] : []));
+  return [
+    ...(precision === 'fp32' ? [] : [precision]),
+    `r ${span(kept.flatMap(({ ranks }) => moduleGroups.map((group) => ranks[group])))}`,
+    `w ${span(kept.map(({ width }) => width))}`,
+    ...describeHeads(
+      kept.flatMap(({ kvHeads }) => kvHeads ?? []),
+      kept.length,
+    ),
+    ...(skipped.length === 0
+      ? []
+      : [`without layer${skipped.length === 1 ? '' : 's'} ${skipped.join(', ')}`]),
+  ].join(', ');
+}
+
+/** Key/value heads where fewer than all are kept; how many all are, a genome does not say. */
+function describeHeads(heads: readonly number[], layers: number): string[] {
+  if (heads.length === 0) return [];
+  const where = heads.length === layers ? '' : ` in ${heads.length} of ${layers} layers`;
+  return [`kv ${span(heads)}${where}`];
 }

@@ -15,7 +15,6 @@ const advice: Partial<Record<ErrorCode, string>> = {
     'try the pattern or the module on a few answers first; `fleetlora dataset import --help` says what it gets',
   SPACE_INVALID: 'a space is a preset name or a JSON file; README.md shows one',
   TOKENIZER: 'a chat template that is at fault can be left out with --no-chat-template',
-  UNSUPPORTED_ARCHITECTURE: 'this release imports LlamaForCausalLM folders',
   DEVICE_OFFLINE: '`fleetlora devices` shows who is connected',
   NODE_TOO_OLD: 'install a current Node.js from https://nodejs.org',
 };

@@ -63,7 +63,7 @@ export async function uploadFolder(
   return digests;
 }
 
-/** What makes a base, and a PEFT adapter. */
+/** What makes a base whose weights are one file, and a PEFT adapter. */
 export const baseFiles = {
   required: ['config.json', 'model.safetensors', 'tokenizer.json'],
   optional: ['generation_config.json', 'tokenizer_config.json', 'chat_template.jinja'],

@@ -137,7 +137,8 @@ export function createRowScoring(
       const named = isRowSet(rows)
         ? {
             set: rows,
-            loaded: await rowSets(JSON.stringify([baseDigest, rows]), () =>
+            // Encoded alike whatever the precision of the base.
+            loaded: await rowSets(JSON.stringify([stopIds[0], positions, rows]), () =>
               loadRows(folder, rows, { stopId: stopIds[0], positions }),
             ),
           }

@@ -32,7 +32,7 @@ export function defaultSpace(facts: AdapterFacts, shape: Pick<ModelShape, 'ffnWi
     alpha: facts.alpha,
     ranks: { qkv: ranks('qkv'), o: ranks('o'), gateUp: ranks('gateUp'), down: ranks('down') },
     widthPercents: [100, 75, 50].filter((percent) => (shape.ffnWidth * percent) % 100 === 0),
-    forms: ['unmerged', 'merged'],
+    forms: facts.masked === undefined ? ['unmerged', 'merged'] : ['merged'],
   };
 }
 
@@ -43,9 +43,10 @@ export function defaultSpace(facts: AdapterFacts, shape: Pick<ModelShape, 'ffnWi
 export function checkSpace(
   value: unknown,
   facts: AdapterFacts,
-  shape: Pick<ModelShape, 'layers' | 'ffnWidth'>,
+  shape: Pick<ModelShape, 'layers' | 'ffnWidth' | 'kvHeads'>,
 ): SearchSpaceFile {
   const space = parseSearchSpace(value);
+  refuseUnmerged(space, facts);
   if (space.rankMax !== facts.rankMax)
     throw new CodedError(
       'SPACE_INVALID',
@@ -66,6 +67,22 @@ export function checkSpace(
         `search space offers ranks ${choices.join(', ')} for ${group}, the adapter holds no such module`,
       );
   }
-  bindSearchSpace(space, { layerCount: shape.layers, ffnWidth: shape.ffnWidth });
+  const { layers: layerCount, ffnWidth, kvHeads } = shape;
+  bindSearchSpace(space, { layerCount, ffnWidth, kvHeads });
   return space;
+}
+
+/**
+ * A masked adapter has merged candidates alone: factors beside the weights are not masked.
+ * @throws SPACE_INVALID
+ */
+export function refuseUnmerged(
+  { forms }: Pick<SearchSpaceFile, 'forms'>,
+  { masked }: Pick<AdapterFacts, 'masked'>,
+): void {
+  if (masked !== undefined && forms.includes('unmerged'))
+    throw new CodedError(
+      'SPACE_INVALID',
+      `search space offers the forms ${forms.join(', ')}, an adapter masked by the zeros of its base has merged alone`,
+    );
 }

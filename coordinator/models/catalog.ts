@@ -2,13 +2,17 @@ import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
 import { type ModelShape, readModelShape } from '@fleetlora/shared/graph';
 import type { FileContentStore } from '@fleetlora/shared/node';
-import type {
-  Adapter,
-  AdapterImport,
-  Base,
-  BaseImport,
-  Dataset,
-  DatasetImport,
+import {
+  type Adapter,
+  type AdapterExport,
+  type AdapterExported,
+  type AdapterImport,
+  type Base,
+  type BaseImport,
+  type BaseQuantise,
+  baseDigestFor,
+  type Dataset,
+  type DatasetImport,
 } from '@fleetlora/shared/protocol';
 import type { SearchSpaceFile } from '@fleetlora/shared/space';
 import type { TextRow } from '@fleetlora/shared/text';
@@ -20,7 +24,15 @@ import {
   type TensorFile,
 } from '@fleetlora/shared/weights';
 import { checkSpace, defaultSpace } from './adapter-space.js';
+import { checkBaseFiles, requireNames } from './base-files.js';
+import { createBaseRecords } from './base-records.js';
 import { checkDatasetImport } from './check-dataset-import.js';
+import {
+  type BaseCompression,
+  type CompressionParts,
+  calibrationRows,
+  createBaseCompression,
+} from './compress-bases.js';
 import type { CatalogRepository, CheckScorer, NewId } from './ports.js';
 import { readRowsFile, streamRowsFile } from './read-rows.js';
 import { createModelWorkshop, type WorkshopHost } from './run-model-work.js';
@@ -28,9 +40,14 @@ import { splitFor } from './split-for.js';
 import { withTensorFile } from './stored-files.js';
 
 /** Bases, super-adapters and data sets. `find…` take an id or a name and throw NOT_FOUND. */
-export interface Catalog {
+export interface Catalog extends BaseCompression {
   /** Lays uploaded Hugging Face files out as a base. @throws the errors of layBase, ALREADY_EXISTS */
   importBase(request: BaseImport): Promise<Base>;
+  /**
+   * Makes the base's weight file in another precision; one that is there already is left as it is.
+   * @throws NOT_FOUND, UNSUPPORTED_ARCHITECTURE (a side that is not a multiple of 32)
+   */
+  quantiseBase(idOrName: string, request: BaseQuantise): Promise<Base>;
   listBases(): Promise<Base[]>;
   findBase(idOrName: string): Promise<Base>;
   /** Imports a PEFT LoRA as super-adapter. @throws ADAPTER_OTHER_BASE, ADAPTER_CONFIG, SPACE_INVALID */
@@ -43,6 +60,13 @@ export interface Catalog {
     space: SearchSpaceFile,
   ): Promise<Adapter>;
   listAdapters(): Promise<Adapter[]>;
+  /**
+   * Stores the files of a candidate, or of the whole super-adapter, for other tools.
+   * @param request.candidate genome; absent: the whole super-adapter at its largest rank
+   * @throws NOT_FOUND (also of a base's file in the precision of the candidate), GENOME_MALFORMED,
+   *   GENOME_OUTSIDE_SPACE, and the errors of openExport and planExport
+   */
+  exportAdapter(idOrName: string, request: AdapterExport): Promise<AdapterExported>;
   findAdapter(idOrName: string): Promise<Adapter>;
   /**
    * Makes splits of uploaded CSV or JSONL files and records them, after reading every line and
@@ -77,8 +101,8 @@ export function createCatalog(
   const { store, incomingFolder, repository, checkScorer, clock, newId } = options;
   const workshop = createModelWorkshop(store.folder, options);
 
-  const findBase = async (idOrName: string): Promise<Base> =>
-    required(await repository.findBase(idOrName), 'base', idOrName);
+  const bases = createBaseRecords(repository, store);
+  const findBase = bases.find;
   const requireStored = async (digest: string, what: string): Promise<void> => {
     if (!(await store.has(digest)))
       throw new CodedError('NOT_FOUND', `${what} with digest ${digest} was not uploaded`);
@@ -87,12 +111,7 @@ export function createCatalog(
     files: Readonly<Record<string, string>>,
     wanted: readonly string[],
   ): Promise<void> => {
-    const missing = wanted.find((name) => files[name] === undefined);
-    if (missing !== undefined)
-      throw new CodedError(
-        'BAD_REQUEST',
-        `"${missing}" is missing among ${Object.keys(files).join(', ') || 'no files'}; wanted ${wanted.join(', ')}`,
-      );
+    requireNames(files, wanted);
     for (const [name, digest] of Object.entries(files)) await requireStored(digest, name);
   };
   const inspectAdapter = (file: TensorFile, base: Base): { facts: AdapterFacts; shape: ModelShape } => {
@@ -101,7 +120,13 @@ export function createCatalog(
         'ADAPTER_OTHER_BASE',
         `adapter file is for base ${file.metadata.baseDigest ?? 'unknown'}, "${base.name}" is ${base.digest}`,
       );
-    return { facts: readAdapterFacts(file), shape: readModelShape(file) };
+    const facts = readAdapterFacts(file);
+    if (facts.masked !== undefined && base.pruning === undefined)
+      throw new CodedError(
+        'ADAPTER_OTHER_BASE',
+        `the adapter is masked by the zeros of its base, "${base.name}" was not pruned`,
+      );
+    return { facts, shape: readModelShape(file) };
   };
   const recordAdapter = async (
     record: Pick<Adapter, 'name' | 'baseId' | 'digest' | 'bytes' | 'space' | 'files'>,
@@ -112,34 +137,61 @@ export function createCatalog(
       ...record,
       rankMax: facts.rankMax,
       alpha: facts.alpha,
+      ...(facts.masked && { masked: facts.masked }),
       createdAtMs: clock.nowMs(),
     };
     await repository.insertAdapter(adapter);
     return adapter;
   };
 
-  return {
-    async importBase({ name, files }) {
-      refuseTaken(await repository.findBase(name), 'base', name);
-      await requireFiles(files, ['config.json', 'model.safetensors', 'tokenizer.json']);
-      const tokenizerDigest = files['tokenizer.json'] as string;
-      const laid = await workshop.run({
-        kind: 'layBase',
-        configDigest: files['config.json'] as string,
-        weightsDigest: files['model.safetensors'] as string,
-        tokenizerDigest,
-        generationDigest: files['generation_config.json'] ?? null,
-        tokenizerConfigDigest: files['tokenizer_config.json'] ?? null,
-        chatTemplateDigest: files['chat_template.jinja'] ?? null,
-      });
-      const base: Base = { id: newId('base'), name, ...laid, tokenizerDigest, createdAtMs: clock.nowMs() };
+  const compression: CompressionParts = {
+    workshop,
+    incomingFolder,
+    findBase,
+    findAdapter: async (idOrName) => required(await repository.findAdapter(idOrName), 'adapter', idOrName),
+    findDataset: async (idOrName) => required(await repository.findDataset(idOrName), 'data set', idOrName),
+    refuseTakenBase: async (name) => refuseTaken(await repository.findBase(name), 'base', name),
+    async insertBase(made) {
+      const base: Base = { id: newId('base'), ...made, createdAtMs: clock.nowMs() };
       await repository.insertBase(base);
       return base;
     },
+  };
+
+  return {
+    async importBase({ name, files: uploads, chatTemplate, importance, calibration }) {
+      refuseTaken(await repository.findBase(name), 'base', name);
+      checkBaseFiles(uploads);
+      await requireFiles(uploads, []);
+      const sorting = importance && {
+        importance,
+        ...(calibration && { calibration: await calibrationRows(compression, calibration) }),
+        incomingFolder,
+      };
+      const laid = await workshop.run({ kind: 'layBase', files: uploads, chatTemplate, sorting });
+      const { digest, bytes } = laid;
+      const files = { fp32: { digest, bytes } };
+      const base: Base = { id: newId('base'), name, ...laid, files, createdAtMs: clock.nowMs() };
+      await repository.insertBase(base);
+      return base;
+    },
+    async quantiseBase(idOrName, { precision }) {
+      const base = await findBase(idOrName);
+      if (base.files[precision]) return base;
+      const adapters = (await repository.listAdapters()).filter(({ baseId }) => baseId === base.id);
+      const file = await workshop.run({
+        kind: 'quantise',
+        baseDigest: base.digest,
+        precision,
+        widthPercents: adapters.flatMap(({ space }) => space.widthPercents),
+      });
+      return bases.addFile(base.id, precision, file);
+    },
+    ...createBaseCompression(compression),
     listBases: () => repository.listBases(),
     findBase,
 
-    async importAdapter({ name, base: baseName, files, space }) {
+    async importAdapter({ name, base: baseName, files, space, masked }) {
       refuseTaken(await repository.findAdapter(name), 'adapter', name);
       await requireFiles(files, ['adapter_config.json', 'adapter_model.safetensors']);
       const base = await findBase(baseName);
@@ -149,6 +201,7 @@ export function createCatalog(
         configDigest: files['adapter_config.json'] as string,
         weightsDigest: files['adapter_model.safetensors'] as string,
         orderDigest: files['channel_order.json'] ?? null,
+        masked,
       });
       const { facts, shape } = await withTensorFile(store, digest, async (file) =>
         inspectAdapter(file, base),
@@ -170,7 +223,21 @@ export function createCatalog(
       return recordAdapter(record, facts);
     },
     listAdapters: () => repository.listAdapters(),
-    findAdapter: async (idOrName) => required(await repository.findAdapter(idOrName), 'adapter', idOrName),
+    async exportAdapter(idOrName, request) {
+      const adapter = required(await repository.findAdapter(idOrName), 'adapter', idOrName);
+      const base = await findBase(adapter.baseId);
+      return workshop.run({
+        kind: 'export',
+        baseDigest: request.candidate === undefined ? base.digest : baseDigestFor(base, request.candidate),
+        adapterDigest: adapter.digest,
+        tokenizerDigest: base.tokenizerDigest,
+        genome: request.candidate ?? null,
+        as: request.as,
+        dtype: request.dtype ?? null,
+        name: `${base.name} ${adapter.name}`,
+      });
+    },
+    findAdapter: compression.findAdapter,
 
     async importDataset(request) {
       const { name, task = { kind: 'completion' }, ...work } = request;
@@ -201,7 +268,7 @@ export function createCatalog(
       return dataset;
     },
     listDatasets: () => repository.listDatasets(),
-    findDataset: async (idOrName) => required(await repository.findDataset(idOrName), 'data set', idOrName),
+    findDataset: compression.findDataset,
     splitFor,
     readRows: ({ digest }) => readRowsFile(store.pathOf(digest)),
 

@@ -1,4 +1,20 @@
-import type { Dataset, DatasetImport, DatasetReport, GoldenPrompt } from '@fleetlora/shared/protocol';
+import type {
+  AdapterExported,
+  BaseFile,
+  Dataset,
+  DatasetImport,
+  DatasetReport,
+  GoldenPrompt,
+} from '@fleetlora/shared/protocol';
+import type { Precision } from '@fleetlora/shared/space';
+import type { ExportDtype, ExportKind, QuantPrecision } from '@fleetlora/shared/weights';
+import type {
+  MergeAdapterWork,
+  MergedBaseFacts,
+  ModelSorting,
+  PruneBaseWork,
+  PrunedBaseFacts,
+} from './compression-work.js';
 
 /**
  * Work that takes seconds and much memory: done in a worker thread, one piece at a time. Requests
@@ -6,22 +22,33 @@ import type { Dataset, DatasetImport, DatasetReport, GoldenPrompt } from '@fleet
  */
 export interface LayBaseWork {
   readonly kind: 'layBase';
-  readonly configDigest: string;
-  readonly weightsDigest: string;
-  readonly tokenizerDigest: string;
-  readonly generationDigest: string | null;
-  /** tokenizer_config.json and chat_template.jinja. */
-  readonly tokenizerConfigDigest: string | null;
-  readonly chatTemplateDigest: string | null;
+  /** Digests by name, which `checkBaseFiles` let pass. */
+  readonly files: Readonly<Record<string, string>>;
+  /** False leaves out the template that a GGUF file carries. */
+  readonly chatTemplate?: boolean | undefined;
+  /** Absent: FFN channels by their summed magnitudes, heads as they come. */
+  readonly sorting?: ModelSorting | undefined;
 }
 export interface LaidBaseFacts {
   readonly digest: string;
+  /** Of the tokenizer.json that was uploaded, or made of what a GGUF file says. */
+  readonly tokenizerDigest: string;
   readonly bytes: number;
   readonly parameters: number;
   readonly layers: number;
   readonly hidden: number;
   readonly ffnWidth: number;
+  readonly kvHeads: number;
   readonly vocab: number;
+}
+
+export interface QuantiseWork {
+  readonly kind: 'quantise';
+  /** Of the fp32 file. */
+  readonly baseDigest: string;
+  readonly precision: QuantPrecision;
+  /** FFN widths that candidates are known to be cut to. */
+  readonly widthPercents: readonly number[];
 }
 
 export interface ReadPeftWork {
@@ -30,6 +57,8 @@ export interface ReadPeftWork {
   readonly configDigest: string;
   readonly weightsDigest: string;
   readonly orderDigest: string | null;
+  /** The precision whose zeros mask the adapter; absent: it is not masked. */
+  readonly masked?: Precision | undefined;
 }
 export interface AdapterFileFacts {
   readonly digest: string;
@@ -47,6 +76,20 @@ export interface PeftFacts {
   readonly digest: string;
   /** Digests of adapter_config.json and adapter_model.safetensors. */
   readonly files: Readonly<Record<string, string>>;
+}
+
+export interface ExportWork {
+  readonly kind: 'export';
+  readonly baseDigest: string;
+  readonly adapterDigest: string;
+  readonly tokenizerDigest: string;
+  /** Null: the whole super-adapter. */
+  readonly genome: string | null;
+  readonly as: ExportKind;
+  /** Null: what the kind has by itself. */
+  readonly dtype: ExportDtype | null;
+  /** Of the model, for files that hold one. */
+  readonly name: string;
 }
 
 export interface PackageWork {
@@ -79,12 +122,25 @@ export interface DatasetFacts {
 
 export interface ModelWorkResults {
   layBase: LaidBaseFacts;
+  quantise: BaseFile;
+  pruneBase: PrunedBaseFacts;
+  mergeAdapter: MergedBaseFacts;
   readPeft: AdapterFileFacts;
   writePeft: PeftFacts;
+  export: AdapterExported;
   package: PackageFacts;
   importDataset: DatasetFacts;
 }
-export type ModelWork = LayBaseWork | ReadPeftWork | WritePeftWork | PackageWork | ImportDatasetWork;
+export type ModelWork =
+  | LayBaseWork
+  | QuantiseWork
+  | PruneBaseWork
+  | MergeAdapterWork
+  | ReadPeftWork
+  | WritePeftWork
+  | ExportWork
+  | PackageWork
+  | ImportDatasetWork;
 
 /** What the worker thread says at its end. */
 export type ModelWorkAnswer =

@@ -1,7 +1,8 @@
+import { readModelShape } from '@fleetlora/shared/graph';
 import type { FileContentStore } from '@fleetlora/shared/node';
 import {
   bufferSource,
-  readInts,
+  readModelOrders,
   readPeftAdapter,
   readTensorFile,
   writePeftAdapter,
@@ -24,7 +25,7 @@ export async function readPeftFiles(store: FileContentStore, work: ReadPeftWork)
         });
   const bytes = await withTensorFile(store, work.baseDigest, (base) =>
     withTensorFile(store, work.weightsDigest, (file) =>
-      readPeftAdapter(config, file, { file: base, digest: work.baseDigest }, order),
+      readPeftAdapter(config, file, { file: base, digest: work.baseDigest }, order, work.masked),
     ),
   );
   return { digest: await store.put(bytes), bytes: bytes.length };
@@ -34,7 +35,7 @@ export async function readPeftFiles(store: FileContentStore, work: ReadPeftWork)
 export async function writePeftFiles(store: FileContentStore, work: WritePeftWork): Promise<PeftFacts> {
   const adapter = await readTensorFile(bufferSource(work.adapterFile));
   const exported = await withTensorFile(store, work.baseDigest, async (base) =>
-    writePeftAdapter(adapter, await readInts(base, 'ffnOrder')),
+    writePeftAdapter(adapter, await readModelOrders(base, readModelShape(base))),
   );
   const files: Record<string, string> = {};
   for (const [name, bytes] of Object.entries(exported)) files[name] = await store.put(bytes);

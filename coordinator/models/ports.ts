@@ -21,6 +21,8 @@ export type NewId = (prefix: string) => string;
  */
 export interface CatalogRepository {
   insertBase(base: Base): Promise<void>;
+  /** Changes what is written; harmless for an unknown id. */
+  updateBase(id: string, change: Partial<Pick<Base, 'kvHeads' | 'files'>>): Promise<void>;
   listBases(): Promise<Base[]>;
   /** By id or by name, or null. */
   findBase(idOrName: string): Promise<Base | null>;

@@ -2,7 +2,6 @@ import { CodedError, isCoded } from '@fleetlora/shared/errors';
 import { type FileContentStore, runInTime } from '@fleetlora/shared/node';
 import { limits } from '@fleetlora/shared/protocol';
 import { type ChatTemplateSource, createChatTemplate, readChatSource } from '@fleetlora/shared/text';
-import type { LayBaseWork } from './model-work.js';
 import { jsonCeilings, readStoredJson, readStoredText } from './stored-files.js';
 
 /** A real template renders a turn in under a millisecond; this is for slow boards and odd ones. */
@@ -15,7 +14,8 @@ const RENDER_TIMEOUT_MS = 2000;
  */
 export async function readChatFiles(
   store: FileContentStore,
-  work: Pick<LayBaseWork, 'tokenizerConfigDigest' | 'chatTemplateDigest'>,
+  /** Of tokenizer_config.json and chat_template.jinja. */
+  work: { readonly tokenizerConfigDigest: string | null; readonly chatTemplateDigest: string | null },
 ): Promise<ChatTemplateSource | null> {
   const { tokenizerConfigDigest, chatTemplateDigest } = work;
   const source = readChatSource({
@@ -35,6 +35,11 @@ export async function readChatFiles(
             code: 'TOKENIZER',
           }),
   });
+  return checkChatSource(source);
+}
+
+/** Tries a template on one user message. @throws TOKENIZER when no device could use it */
+export function checkChatSource(source: ChatTemplateSource | null): ChatTemplateSource | null {
   if (source === null) return null;
   const template = createChatTemplate(source);
   try {

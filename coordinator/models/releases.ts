@@ -1,13 +1,14 @@
 import type { Clock } from '@fleetlora/shared/clock';
 import { CodedError } from '@fleetlora/shared/errors';
 import type { FileContentStore } from '@fleetlora/shared/node';
-import type {
-  Base,
-  Release,
-  ReleaseCreate,
-  ReleaseManifest,
-  Search,
-  Trial,
+import {
+  type Base,
+  baseDigestFor,
+  type Release,
+  type ReleaseCreate,
+  type ReleaseManifest,
+  type Search,
+  type Trial,
 } from '@fleetlora/shared/protocol';
 import type { Catalog } from './catalog.js';
 import type { PackageFacts } from './model-work.js';
@@ -66,15 +67,16 @@ export function createReleases(
     const { search, trial } = await trials.findTrial(request.search, request.trial);
     const adapter = await catalog.findAdapter(search.adapterId);
     const base = await catalog.findBase(adapter.baseId);
+    const baseDigest = baseDigestFor(base, trial.genome);
     const stopIds = await withTensorFile(
       store,
-      base.digest,
+      baseDigest,
       async ({ metadata }) => JSON.parse(metadata.stopIds ?? '[]') as number[],
     );
     const prompts = await goldenCandidates(request, search);
     const packed = await workshop.run({
       kind: 'package',
-      baseDigest: base.digest,
+      baseDigest,
       adapterDigest: adapter.digest,
       tokenizerDigest: base.tokenizerDigest,
       genome: trial.genome,
@@ -83,7 +85,7 @@ export function createReleases(
       goldenCount: request.goldenPrompts?.length ?? DEFAULT_GOLDEN,
     });
     const manifest: ReleaseManifest = {
-      ...describe({ base, trial, packed, stopIds, name: request.name }),
+      ...describe({ base, baseDigest, trial, packed, stopIds, name: request.name }),
       version: 1,
       releaseId: newId('rel'),
       number: (await repository.lastReleaseNumber()) + 1,
@@ -127,17 +129,19 @@ export function createReleases(
 /** The part of a manifest that follows from the candidate. */
 function describe(facts: {
   readonly base: Base;
+  /** Of the file that the candidate runs on. */
+  readonly baseDigest: string;
   readonly trial: Trial;
   readonly packed: PackageFacts;
   readonly stopIds: number[];
   readonly name: string;
 }): Omit<ReleaseManifest, 'version' | 'releaseId' | 'number' | 'createdAtMs'> {
-  const { base, trial, packed, stopIds, name } = facts;
+  const { base, baseDigest, trial, packed, stopIds, name } = facts;
   const measured = trial.measurement;
   return {
     name,
     genome: trial.genome,
-    baseDigest: base.digest,
+    baseDigest,
     tokenizerDigest: base.tokenizerDigest,
     packageDigest: packed.digest,
     packageBytes: packed.bytes,

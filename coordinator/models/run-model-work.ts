@@ -52,7 +52,7 @@ export function createModelWorkshop(folder: string, { host, stopping }: Workshop
         workerData: { folder, work, stop },
       });
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-      running = { worker, ended, native: work.kind === 'package' };
+      running = { worker, ended, native: computes(work) };
       worker.once('message', resolve);
       worker.once('error', reject);
       worker.once('exit', (exitCode) => {
@@ -94,4 +94,10 @@ export function createModelWorkshop(folder: string, { host, stopping }: Workshop
 
 function toErrorCode(code: string): ErrorCode {
   return Object.hasOwn(errorTable, code) ? (code as ErrorCode) : 'BUG';
+}
+
+/** Whether a piece of work runs a model, inside native calls. */
+function computes(work: ModelWork): boolean {
+  if (work.kind === 'layBase') return work.sorting?.importance === 'wanda';
+  return work.kind === 'package' || work.kind === 'pruneBase' || work.kind === 'mergeAdapter';
 }

@@ -4,6 +4,7 @@ import { createRandom } from '@fleetlora/shared/random';
 import { encodeGenome, type SearchSpace } from '@fleetlora/shared/space';
 import { baselinesOf } from './baselines.js';
 import { createHeuristic } from './heuristic.js';
+import { createHillClimbing } from './hill-climbing.js';
 import { createNsga2 } from './nsga2.js';
 import type { Indices, Individual, Outcome, Proposer, SearchView, Strategy } from './strategy.js';
 import { randomIndices, unknownFrom } from './variation.js';
@@ -13,6 +14,7 @@ export type StrategyName = (typeof strategies)[number];
 const proposers: Readonly<Record<StrategyName, () => Proposer>> = {
   nsga2: createNsga2,
   heuristic: createHeuristic,
+  hillClimbing: createHillClimbing,
   random: () => ({ learn: () => {}, propose: () => null }),
 };
 

@@ -5,9 +5,9 @@ import { neighboursOf } from './variation.js';
 
 /**
  * What LoNAS and Shears do without an evolutionary search, made to go on: the middle (a baseline)
- * comes first, then uniform choices (the same relative rank and width everywhere) from the middle
- * outwards, then hill climbing, one gene by one step, always around the least crowded point of the
- * front that still has unknown neighbours.
+ * comes first, then uniform choices (the same relative rank, and the same relative size of the base,
+ * everywhere) from the middle outwards, then hill climbing, one gene by one step, always around the
+ * least crowded point of the front that still has unknown neighbours.
  * @source LoNAS (LREC-COLING 2024 main 940), heuristic sub-adapter; Shears (arXiv 2404.10934),
  *   hill climbing from the heuristic configuration
  */
@@ -32,22 +32,22 @@ export function createHeuristic(): Proposer {
   };
 }
 
-/** Every relative position of rank and width for every form, nearest to the middle first. */
+/** Every relative position of ranks, and of all else, for every form, nearest to the middle first. */
 function uniformChoices(space: SearchSpace): Indices[] {
   const steps = Math.max(1, ...space.genes.filter(isOrdinal).map((gene) => gene.choices.length - 1));
   const shares = Array.from({ length: steps + 1 }, (_, step) => step / steps).sort(
     (a, b) => Math.abs(a - 0.5) - Math.abs(b - 0.5) || b - a,
   );
   const forms = space.genes.find((gene) => !isOrdinal(gene))?.choices.length ?? 1;
-  const pairs = shares.flatMap((rankShare) => shares.map((widthShare) => ({ rankShare, widthShare })));
+  const pairs = shares.flatMap((rankShare) => shares.map((baseShare) => ({ rankShare, baseShare })));
   return pairs
     .sort((a, b) => distance(a) - distance(b))
-    .flatMap(({ rankShare, widthShare }) =>
+    .flatMap(({ rankShare, baseShare }) =>
       Array.from({ length: forms }, (_, form) =>
         space.genes.map((gene) => {
           if (!isOrdinal(gene)) return form;
           return Math.round(
-            (gene.name.endsWith('.width') ? widthShare : rankShare) * (gene.choices.length - 1),
+            (gene.name.endsWith('.rank') ? rankShare : baseShare) * (gene.choices.length - 1),
           );
         }),
       ),
@@ -55,8 +55,8 @@ function uniformChoices(space: SearchSpace): Indices[] {
 }
 
 const isOrdinal = (gene: SearchSpace['genes'][number]): boolean => gene.order === 'ordinal';
-const distance = (pair: { rankShare: number; widthShare: number }): number =>
-  Math.abs(pair.rankShare - 0.5) + Math.abs(pair.widthShare - 0.5);
+const distance = (pair: { rankShare: number; baseShare: number }): number =>
+  Math.abs(pair.rankShare - 0.5) + Math.abs(pair.baseShare - 0.5);
 
 /** The front's members, least crowded first; the older of equals first. */
 function frontByCrowding(view: SearchView): Individual[] {

@@ -9,7 +9,8 @@ export function randomIndices(space: SearchSpace, random: Random): number[] {
 
 /**
  * The first unknown candidate at or after `start`, counting through the space like an odometer.
- * Takes at most one step more than there are known candidates.
+ * Takes one step more than there are known candidates at most, and a few times that where choices
+ * make no difference (`SearchSpace.genes`).
  */
 export function unknownFrom(start: Indices, view: SearchView): Indices {
   const indices = [...start];

@@ -1,9 +1,25 @@
-import type { Dataset } from '@fleetlora/shared/protocol';
+import type { Adapter, Base, Dataset } from '@fleetlora/shared/protocol';
 import { asc, eq, or } from 'drizzle-orm';
 import type { CatalogRepository } from '../models/ports.js';
 import type { Connection } from './database.js';
 import { pickNamed, requireInserted } from './named-records.js';
 import type { Tables } from './schemas/tables.js';
+
+/** A row of before 0.4 tells of the fp32 file alone. */
+function toBase({ files, pruning, merged, ...row }: Tables['bases']['$inferSelect']): Base {
+  const { digest, bytes } = row;
+  return {
+    ...row,
+    files: files ?? { fp32: { digest, bytes } },
+    ...(pruning && { pruning }),
+    ...(merged && { merged }),
+  };
+}
+
+/** What a row has null for, a record has not at all. */
+function toAdapter({ masked, ...row }: Tables['adapters']['$inferSelect']): Adapter {
+  return { ...row, ...(masked && { masked }) };
+}
 
 /** A row of the first version is one unsplit file of completions. */
 function toDataset({ splits, task, ...row }: Tables['datasets']['$inferSelect']): Dataset {
@@ -23,10 +39,17 @@ export function createCatalogRepository({ tables, reader, write }: Connection): 
       );
       requireInserted(rows, `a base named "${base.name}"`);
     },
-    listBases: () => reader.select().from(bases).orderBy(asc(bases.createdAtMs), asc(bases.id)),
+    async updateBase(id, change) {
+      await write((tx) => tx.update(bases).set(change).where(eq(bases.id, id)));
+    },
+    async listBases() {
+      const rows = await reader.select().from(bases).orderBy(asc(bases.createdAtMs), asc(bases.id));
+      return rows.map(toBase);
+    },
     async findBase(idOrName) {
       const named = or(eq(bases.id, idOrName), eq(bases.name, idOrName));
-      return pickNamed(await reader.select().from(bases).where(named), idOrName);
+      const row = pickNamed(await reader.select().from(bases).where(named), idOrName);
+      return row && toBase(row);
     },
 
     async insertAdapter(adapter) {
@@ -35,10 +58,14 @@ export function createCatalogRepository({ tables, reader, write }: Connection): 
       );
       requireInserted(rows, `an adapter named "${adapter.name}"`);
     },
-    listAdapters: () => reader.select().from(adapters).orderBy(asc(adapters.createdAtMs), asc(adapters.id)),
+    async listAdapters() {
+      const rows = await reader.select().from(adapters).orderBy(asc(adapters.createdAtMs), asc(adapters.id));
+      return rows.map(toAdapter);
+    },
     async findAdapter(idOrName) {
       const named = or(eq(adapters.id, idOrName), eq(adapters.name, idOrName));
-      return pickNamed(await reader.select().from(adapters).where(named), idOrName);
+      const row = pickNamed(await reader.select().from(adapters).where(named), idOrName);
+      return row && toAdapter(row);
     },
 
     async insertDataset(dataset) {

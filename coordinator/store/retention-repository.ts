@@ -1,4 +1,11 @@
-import { defaultRetention, isQualifyJob, parseAs, Retention } from '@fleetlora/shared/protocol';
+import {
+  defaultRetention,
+  digestsOf,
+  isQualifyJob,
+  parseAs,
+  quantPrecisions,
+  Retention,
+} from '@fleetlora/shared/protocol';
 import { and, asc, desc, eq, gt, inArray, isNotNull, lt, sql } from 'drizzle-orm';
 import { unfinishedJobStates } from '../fleet/ports.js';
 import type { NamedContent, RetentionRepository, SearchWeight } from '../retention/ports.js';
@@ -65,9 +72,19 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
         for (const digest of digests) if (digest !== undefined) named.push({ digest, by });
       };
       for (const row of await reader
-        .select({ name: bases.name, digest: bases.digest, tokenizer: bases.tokenizerDigest })
+        .select({
+          name: bases.name,
+          digest: bases.digest,
+          tokenizer: bases.tokenizerDigest,
+          files: bases.files,
+        })
         .from(bases))
-        add(`base "${row.name}"`, row.digest, row.tokenizer);
+        add(
+          `base "${row.name}"`,
+          row.digest,
+          row.tokenizer,
+          ...quantPrecisions.map((precision) => row.files?.[precision]?.digest),
+        );
       for (const row of await reader
         .select({ name: adapters.name, digest: adapters.digest, files: adapters.files })
         .from(adapters))
@@ -100,7 +117,7 @@ export function createRetentionRepository(connection: Connection): RetentionRepo
         .select({ id: jobs.id, body: jobs.body })
         .from(jobs)
         .where(inArray(jobs.state, [...unfinishedJobStates])))
-        if (!isQualifyJob(body)) add(`job ${id}`, body.baseDigest, body.adapterDigest);
+        if (!isQualifyJob(body)) add(`job ${id}`, ...digestsOf(body));
       return named;
     },
     listTrainings: () =>

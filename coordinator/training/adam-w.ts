@@ -31,7 +31,8 @@ export function stepAdamW(
   state.step++;
   const { beta1, beta2, epsilon, weightDecay } = options;
   const correct1 = 1 - beta1 ** state.step;
-  const correct2 = Math.sqrt(1 - beta2 ** state.step);
+  // A quotient for each value costs as much as all else together: there is one.
+  const rootScale = 1 / Math.sqrt(1 - beta2 ** state.step);
   const { first, second } = state;
   const decay = 1 - learningRate * weightDecay;
   const stepSize = learningRate / correct1;
@@ -41,7 +42,7 @@ export function stepAdamW(
     const v = beta2 * (second[i] as number) + (1 - beta2) * g * g;
     first[i] = m;
     second[i] = v;
-    values[i] = (values[i] as number) * decay - (stepSize * m) / (Math.sqrt(v) / correct2 + epsilon);
+    values[i] = (values[i] as number) * decay - (stepSize * m) / (Math.sqrt(v) * rootScale + epsilon);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ModelShape, ModuleName } from '@fleetlora/shared/graph';
+import type { Precision } from '@fleetlora/shared/space';
 import { type AdapterFactors, encodeAdapterFile, roundToHalf } from '@fleetlora/shared/weights';
 import type { LoraParameters } from './lora-parameters.js';
 
@@ -8,6 +9,8 @@ export interface AdapterHeader {
   readonly ffnOrderDigest: string;
   readonly rankMax: number;
   readonly alpha: number;
+  /** As AdapterFacts says. */
+  readonly masked?: Precision | undefined;
 }
 
 /**

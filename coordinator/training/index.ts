@@ -1,7 +1,10 @@
 export * from './adam-w.js';
 export * from './batches.js';
 export * from './checkpoint.js';
+export * from './dequantised-base.js';
+export * from './elasticity.js';
 export * from './encode-adapter.js';
+export * from './load-lora.js';
 export * from './lora-parameters.js';
 export type * from './messages.js';
 export type * from './ports.js';

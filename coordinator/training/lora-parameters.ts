@@ -23,6 +23,8 @@ export interface LoraParameters {
   readonly gradient: Float32Array;
   /** The factor's part of `values`, no copy. */
   valuesOf(factor: FactorView): Float32Array;
+  /** The factor's part of `gradient`, no copy. */
+  gradientOf(factor: FactorView): Float32Array;
 }
 
 /** Zeroed parameters for `modules` of every layer. */
@@ -54,11 +56,15 @@ export function createLoraParameters(
     }
   }
   const values = new Float32Array(start);
+  const gradient = new Float32Array(start);
+  const partOf = (whole: Float32Array, { start: from, rows, columns }: FactorView): Float32Array =>
+    whole.subarray(from, from + rows * columns);
   return {
     factors,
     values,
-    gradient: new Float32Array(start),
-    valuesOf: (view) => values.subarray(view.start, view.start + view.rows * view.columns),
+    gradient,
+    valuesOf: (view) => partOf(values, view),
+    gradientOf: (view) => partOf(gradient, view),
   };
 }
 

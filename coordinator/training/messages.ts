@@ -15,6 +15,10 @@ export type ToTrainingChild =
       readonly datasetDigest: string;
       readonly space: SearchSpaceFile;
       readonly options: TrainingOptions;
+      /** The base in the precision to train beside, where the catalog has it. */
+      readonly quantisedDigest: string | null;
+      /** Adapter file whose factors the run starts with. */
+      readonly initialDigest: string | null;
       /** Read at the start when it exists, replaced at every checkpoint. */
       readonly checkpointPath: string;
       /** Where the trained adapter file is left. */

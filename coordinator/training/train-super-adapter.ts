@@ -12,11 +12,14 @@ import { createRandom, restoreRandom } from '@fleetlora/shared/random';
 import type { Runtime } from '@fleetlora/shared/runtime';
 import { anchorGenome, type SearchSpace } from '@fleetlora/shared/space';
 import type { TokenRow } from '@fleetlora/shared/text';
+import type { TensorFile } from '@fleetlora/shared/weights';
 import { clipGradient, cosineLearningRate, createAdamW, stepAdamW } from './adam-w.js';
 import { BatchOrder } from './batches.js';
 import type { Checkpoint } from './checkpoint.js';
+import { elasticityOf } from './elasticity.js';
+import { loadLora } from './load-lora.js';
 import { createLoraParameters, initializeLora, type LoraParameters } from './lora-parameters.js';
-import { sampleSubnets } from './subnet-sampling.js';
+import { requireTeacher, sampleSubnets } from './subnet-sampling.js';
 import { openTrainingStep } from './training-step.js';
 
 const MOMENTS = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
@@ -33,6 +36,8 @@ export interface TrainingRun {
   readonly options: TrainingOptions;
   /** Where an earlier run stopped, or null to start afresh. */
   readonly checkpoint: Checkpoint | null;
+  /** Adapter file a fresh run starts with; absent: from nothing. */
+  readonly initial?: TensorFile | null;
 }
 
 export interface TrainingProgress {
@@ -69,7 +74,7 @@ export function adaptedModules(space: SearchSpace): ModuleName[] {
  * Trains a super-adapter: every step draws sub-networks once, averages their gradients over one
  * batch and makes one AdamW update. Equal seed, data and threads give equal losses; from a
  * checkpoint the run goes on exactly.
- * @throws DATA_EMPTY without rows, BAD_REQUEST when the loss is not finite
+ * @throws DATA_EMPTY without rows, BAD_REQUEST when the loss is not finite or `distil` has no teacher
  */
 export async function trainSuperAdapter(
   runtime: Runtime,
@@ -80,11 +85,13 @@ export async function trainSuperAdapter(
   const { shape, space, options, rows, checkpoint } = run;
   if (rows.length === 0)
     throw new CodedError('DATA_EMPTY', 'training needs at least one row, the data has 0');
+  requireTeacher(options);
   const modules = adaptedModules(space);
   const { rankMax, alpha } = space.file;
   const parameters = createLoraParameters(shape, rankMax, modules);
   const optimizer = checkpoint?.optimizer ?? createAdamW(parameters.values.length);
   if (checkpoint) parameters.values.set(checkpoint.values);
+  else if (run.initial) await loadLora(parameters, run.initial, shape, anchorGenome(space, 'max'));
   else initializeLora(parameters, createRandom((options.seed + INIT_STREAM) >>> 0));
   const orderRandom = checkpoint ? restoreRandom(checkpoint.orderState) : createRandom(options.seed);
   const subnetRandom = checkpoint
@@ -100,6 +107,9 @@ export async function trainSuperAdapter(
     loraScale: alpha / rankMax,
     modules,
     threads: options.threads,
+    elastic: elasticityOf(space, shape),
+    distil: options.distil,
+    masked: options.masked ? (options.precision ?? 'fp32') : undefined,
   });
   const firstStep = checkpoint?.step ?? 0;
   const checkpointNow = (): Promise<void> =>

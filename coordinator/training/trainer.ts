@@ -5,16 +5,28 @@ import { CodedError, findOutageIn, messageOf } from '@fleetlora/shared/errors';
 import { createPatience, makeFolder, type Patience } from '@fleetlora/shared/node';
 import type {
   Adapter,
+  AdapterTune,
   Base,
   Dataset,
   DatasetSplit,
   Training,
   TrainingStart,
 } from '@fleetlora/shared/protocol';
-import { bindSearchSpace, parseSearchSpace, type SearchSpaceFile } from '@fleetlora/shared/space';
+import {
+  bindSearchSpace,
+  decodeGenome,
+  offeredPrecisions,
+  oneCandidateSpace,
+  type Precision,
+  parseSearchSpace,
+  type SearchSpaceFile,
+  spaceModelOf,
+} from '@fleetlora/shared/space';
 import type { HostWorking } from '../host/index.js';
+import { maskedSpace } from './masked-space.js';
 import type { TrainingRecord, TrainingRepository } from './ports.js';
-import { defaultTrainingOptions } from './training-options.js';
+import { requireTeacher } from './subnet-sampling.js';
+import { defaultTrainingOptions, defaultTuneOptions } from './training-options.js';
 import { type ProcessEnd, startTrainingProcess, type TrainingProcess } from './training-process.js';
 
 /** What a trainer needs of the catalog. */
@@ -24,6 +36,7 @@ export interface TrainingCatalog {
   /** The split to learn from. @throws BAD_REQUEST when there is none */
   splitFor(dataset: Dataset, use: 'train'): DatasetSplit;
   listAdapters(): Promise<Adapter[]>;
+  findAdapter(idOrName: string): Promise<Adapter>;
   registerAdapter(
     name: string,
     baseId: string,
@@ -36,6 +49,11 @@ export interface TrainingCatalog {
 export interface Trainer {
   /** @throws NOT_FOUND, ALREADY_EXISTS, SPACE_INVALID, BAD_REQUEST (no split to train on), DISK_FULL */
   start(request: TrainingStart): Promise<Training>;
+  /**
+   * Trains one candidate of a super-adapter a little more; it ends as an adapter whose space is that
+   * candidate alone. @throws as start, and GENOME_OUTSIDE_SPACE
+   */
+  tune(idOrName: string, request: AdapterTune): Promise<Training>;
   list(): Promise<Training[]>;
   show(idOrName: string): Promise<Training>;
   /** Ends a run at its next step; its last checkpoint stays. */
@@ -72,6 +90,12 @@ interface LiveTraining {
  * only burn power.
  */
 const MAX_RESTARTS = 3;
+
+/** The one precision of a space whose candidates all run on the same quantised base. */
+function onlyQuantised(space: SearchSpaceFile): Precision | undefined {
+  const [one, ...others] = offeredPrecisions(space);
+  return one === 'fp32' || others.length > 0 ? undefined : one;
+}
 
 /**
  * Invariant: a run's record is `running` from before its process starts until its adapter is in
@@ -133,6 +157,7 @@ export function createTrainer(options: TrainerOptions): Trainer {
     // Closed meanwhile: nobody would end the process, and the run is for `resume`.
     if (closing) return;
     const resultPath = join(folder, 'adapter.safetensors');
+    const { from, precision = 'fp32' } = record.options;
     const start = {
       kind: 'start',
       contentFolder: options.contentFolder,
@@ -141,6 +166,8 @@ export function createTrainer(options: TrainerOptions): Trainer {
       datasetDigest: catalog.splitFor(dataset, 'train').digest,
       space: record.space,
       options: record.options,
+      quantisedDigest: (precision !== 'fp32' && base.files[precision]?.digest) || null,
+      initialDigest: from === undefined ? null : (await catalog.findAdapter(from)).digest,
       checkpointPath: join(folder, 'checkpoint.safetensors'),
       resultPath,
     } as const;
@@ -183,13 +210,33 @@ export function createTrainer(options: TrainerOptions): Trainer {
     }
   };
 
-  return {
+  /** The adapter a run starts with, whose factors must mean the same in it. */
+  const findInitial = async (from: string, base: Base, space: SearchSpaceFile): Promise<Adapter> => {
+    const adapter = await catalog.findAdapter(from);
+    if (adapter.baseId !== base.id)
+      throw new CodedError(
+        'ADAPTER_OTHER_BASE',
+        `adapter "${adapter.name}" is for base ${adapter.baseId}, the training is on ${base.id}`,
+      );
+    const [found, wanted] = [adapter.alpha / adapter.rankMax, space.alpha / space.rankMax];
+    if (Math.abs(found - wanted) > 1e-6 * wanted)
+      throw new CodedError(
+        'SPACE_INVALID',
+        `search space scales by alpha / rankMax = ${wanted}, adapter "${adapter.name}" by ${found}`,
+      );
+    return adapter;
+  };
+
+  const trainer: Trainer = {
     async start(request) {
       const base = await catalog.findBase(request.base);
       const dataset = await catalog.findDataset(request.dataset);
       catalog.splitFor(dataset, 'train');
       const space = parseSearchSpace(request.space);
-      bindSearchSpace(space, { layerCount: base.layers, ffnWidth: base.ffnWidth });
+      bindSearchSpace(space, spaceModelOf(base));
+      requireTeacher({ ...defaultTrainingOptions, ...request.options });
+      const { from, precision = onlyQuantised(space), masked } = request.options;
+      const initial = from === undefined ? null : await findInitial(from, base, space);
       if ((await catalog.listAdapters()).some((adapter) => adapter.name === request.name))
         throw new CodedError('ALREADY_EXISTS', `an adapter named "${request.name}" exists already`);
       const record: TrainingRecord = {
@@ -198,8 +245,13 @@ export function createTrainer(options: TrainerOptions): Trainer {
         baseId: base.id,
         datasetId: dataset.id,
         state: 'running',
-        space,
-        options: { ...defaultTrainingOptions, ...request.options },
+        space: masked ? maskedSpace(space, base, precision ?? 'fp32') : space,
+        options: {
+          ...defaultTrainingOptions,
+          ...request.options,
+          ...(initial && { from: initial.id }),
+          ...(precision !== undefined && { precision }),
+        },
         step: 0,
         loss: null,
         tokensPerSecond: null,
@@ -217,6 +269,25 @@ export function createTrainer(options: TrainerOptions): Trainer {
       });
       await launch(record);
       return show(record);
+    },
+    async tune(idOrName, { name, candidate, dataset, options: asked }) {
+      const adapter = await catalog.findAdapter(idOrName);
+      const base = await catalog.findBase(adapter.baseId);
+      const genome = decodeGenome(candidate);
+      bindSearchSpace(adapter.space, spaceModelOf(base)).toIndices(genome);
+      return trainer.start({
+        name,
+        base: base.id,
+        dataset,
+        space: oneCandidateSpace(adapter.space, genome),
+        options: {
+          ...defaultTuneOptions,
+          ...asked,
+          from: adapter.id,
+          ...(genome.precision && { precision: genome.precision }),
+          ...(adapter.masked && { masked: true, precision: adapter.masked }),
+        },
+      });
     },
     async list() {
       const records = await repository.listTrainings();
@@ -247,4 +318,5 @@ export function createTrainer(options: TrainerOptions): Trainer {
       live.clear();
     },
   };
+  return trainer;
 }

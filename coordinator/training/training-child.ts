@@ -1,7 +1,7 @@
 /** Entry of a training process: one run, then it ends. It also ends when its coordinator does. */
 import { access, readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { systemClock } from '@fleetlora/shared/clock';
 import { isCoded, messageOf } from '@fleetlora/shared/errors';
 import { readModelShape } from '@fleetlora/shared/graph';
@@ -14,10 +14,11 @@ import {
   sweepParts,
   writeFileDurably,
 } from '@fleetlora/shared/node';
-import { bindSearchSpace } from '@fleetlora/shared/space';
+import { bindSearchSpace, spaceModelOf } from '@fleetlora/shared/space';
 import { createTokenizer, encodeRow, parseRows } from '@fleetlora/shared/text';
 import { readTensorFile, type TensorFile } from '@fleetlora/shared/weights';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.js';
+import { placeDequantisedBase } from './dequantised-base.js';
 import { encodeAdapter } from './encode-adapter.js';
 import { createLoraParameters } from './lora-parameters.js';
 import type { FromTrainingChild, ToTrainingChild } from './messages.js';
@@ -77,26 +78,45 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
   const store = await createFileContentStore(job.contentFolder);
   const file = await readHeader(store.pathOf(job.baseDigest));
   const shape = readModelShape(file);
-  const space = bindSearchSpace(job.space, { layerCount: shape.layers, ffnWidth: shape.ffnWidth });
+  const space = bindSearchSpace(job.space, spaceModelOf(shape));
   const tokenizer = createTokenizer(JSON.parse(await readFile(store.pathOf(job.tokenizerDigest), 'utf8')));
   const [stopId = 0] = JSON.parse(file.metadata.stopIds ?? '[0]') as number[];
   const text = await readFile(store.pathOf(job.datasetDigest), 'utf8');
   const rows = parseRows(text).map((row) =>
     encodeRow(tokenizer, row, { stopId, maxTokens: options.maxTokens }),
   );
+  const { precision = 'fp32' } = options;
+  const stored = {
+    path: store.pathOf(job.baseDigest),
+    digest: job.baseDigest,
+    quantisedPath: job.quantisedDigest === null ? null : store.pathOf(job.quantisedDigest),
+  };
+  const placed =
+    precision === 'fp32'
+      ? { folder: job.contentFolder, fileName: job.baseDigest }
+      : await patience.run(() =>
+          placeDequantisedBase(
+            stored,
+            precision,
+            dirname(job.checkpointPath),
+            options.masked ? 'weightsAndSteps' : 'weights',
+          ),
+        );
 
   const parameterCount = createLoraParameters(shape, space.file.rankMax, adaptedModules(space)).values.length;
+  const initial = job.initialDigest === null ? null : await openFileSource(store.pathOf(job.initialDigest));
   const { parameters, step } = await trainSuperAdapter(
     createNodeRuntime(),
     systemClock,
     {
       shape,
-      base: { fileName: job.baseDigest, file },
-      weightFolder: job.contentFolder,
+      base: { fileName: placed.fileName, file: await readHeader(join(placed.folder, placed.fileName)) },
+      weightFolder: placed.folder,
       space,
       rows,
       options,
       checkpoint: await loadCheckpoint(job.checkpointPath, parameterCount),
+      initial: initial && (await readTensorFile(initial)),
     },
     {
       onProgress: (progress) => tell({ kind: 'progress', progress }),
@@ -107,6 +127,7 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
       shouldStop: () => stopAsked,
     },
   );
+  await initial?.close();
   if (step < options.steps) {
     tell({ kind: 'stopped' });
     return;
@@ -117,6 +138,7 @@ async function train(job: Extract<ToTrainingChild, { kind: 'start' }>): Promise<
     ffnOrderDigest: file.metadata.ffnOrderDigest ?? '',
     rankMax: space.file.rankMax,
     alpha: space.file.alpha,
+    masked: options.masked ? precision : undefined,
   };
   const written = await writeUnlessStopped(job.resultPath, encodeAdapter(parameters, header));
   tell({ kind: written ? 'finished' : 'stopped' });

@@ -15,3 +15,15 @@ export const defaultTrainingOptions: TrainingOptions = {
   checkpointEverySteps: 50,
   threads: 2,
 };
+
+/**
+ * What tuning one candidate uses in their place: it starts with trained factors, so that steps are
+ * few and small, and every step trains the one candidate there is.
+ */
+export const defaultTuneOptions = {
+  steps: 100,
+  learningRate: 3e-4,
+  warmupSteps: 10,
+  sampling: 'uniform',
+  randomSubnets: 1,
+} as const satisfies Partial<TrainingOptions>;

@@ -1,9 +1,11 @@
+import { activeLayers, cutShape } from '../graph/layer-cut.js';
 import { groupOf, loraName } from '../graph/lora.js';
 import { type ModelShape, type ModuleName, moduleDims } from '../graph/model-shape.js';
 import { floatTensor, type Tensor } from '../runtime.js';
-import type { Genome } from '../space/genome.js';
+import { type Genome, skippedLayer } from '../space/genome.js';
 import { readAdapterFacts } from '../weights/adapter-facts.js';
 import type { AdapterFacts } from '../weights/package-plan.js';
+import { takeBlock } from '../weights/permute.js';
 import { readFloats } from '../weights/read-values.js';
 import type { TensorFile } from '../weights/tensor-file.js';
 
@@ -17,7 +19,7 @@ export interface AdapterFactorsInMemory {
     module: ModuleName,
     factor: 'A' | 'B',
   ): { dims: [number, number]; data: Float32Array };
-  /** All factors of a candidate as graph inputs `layers.i.m.A|B`. */
+  /** All factors of a candidate as graph inputs `layers.i.m.A|B`, of the layers that it has. */
   feeds(genome: Genome): Record<string, Tensor>;
 }
 
@@ -37,31 +39,28 @@ export async function loadAdapterFactors(
     }
   }
   const slice: AdapterFactorsInMemory['slice'] = (genome, layer, module, factor) => {
-    const genes = genome.layers[layer];
+    const genes = genome.layers[layer] ?? skippedLayer;
     const data = stored.get(loraName(layer, module, factor)) as Float32Array;
     const side = factor === 'A' ? 0 : 1;
-    const rank = genes?.ranks[groupOf[module]] ?? 0;
+    const rank = genes.ranks[groupOf[module]];
     const storedColumns = moduleDims(shape, module)[side];
-    const columns = moduleDims(shape, module, genes?.width)[side];
-    if (columns === storedColumns) return { dims: [rank, columns], data: data.subarray(0, rank * columns) };
-    const cut = new Float32Array(rank * columns);
-    for (let row = 0; row < rank; row++)
-      cut.set(data.subarray(row * storedColumns, row * storedColumns + columns), row * columns);
-    return { dims: [rank, columns], data: cut };
+    const columns = moduleDims(cutShape(shape, genes), module)[side];
+    const dims: [number, number] = [rank, columns];
+    return { dims, data: takeBlock(data, storedColumns, dims) };
   };
   return {
     facts,
     slice,
     feeds(genome) {
       const feeds: Record<string, Tensor> = {};
-      genome.layers.forEach((_, layer) => {
+      for (const { layer } of activeLayers(genome)) {
         for (const module of facts.modules) {
           for (const factor of ['A', 'B'] as const) {
             const { dims, data } = slice(genome, layer, module, factor);
             feeds[loraName(layer, module, factor)] = floatTensor(dims, data);
           }
         }
-      });
+      }
       return feeds;
     },
   };

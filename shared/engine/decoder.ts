@@ -10,13 +10,22 @@ import {
   type SessionOptions,
   type Tensor,
 } from '../runtime.js';
-import { type CandidateModel, resolveCandidate } from './candidate-model.js';
+import { cacheSlots } from './cache-slots.js';
+import {
+  type CandidateModel,
+  type ResolvedCandidate,
+  resolveCandidate,
+  weightsOption,
+} from './candidate-model.js';
 
 export interface DecoderOptions {
   readonly threads: number;
   /** Capacity of the KV cache in tokens, prompt and answer together. */
   readonly positions: number;
+  /** Of an fp32 base; quantised weights are always prepacked. */
   readonly weights?: 'prepacked' | 'mapped';
+  /** As SessionOptions has it. */
+  readonly idle?: 'sleep' | 'spin';
 }
 
 /** A loaded model with one KV cache: one sequence at a time. */
@@ -58,9 +67,9 @@ export async function openDecoder(
   checkPositions(shape, positions);
   const session = await runtime.createSession(
     buildInferenceGraph({ ...resolved, head: 'logits', cachePositions: positions }),
-    sessionOptions(model.folder, options),
+    sessionOptions(model.folder, resolved, options),
   );
-  return createDecoder(session, shape, positions, () => nothing);
+  return createDecoder(session, resolved, positions, () => nothing);
 }
 
 const nothing = {};
@@ -74,8 +83,17 @@ export function checkPositions(shape: ModelShape, positions: number): void {
     );
 }
 
-export function sessionOptions(weightFolder: string, options: DecoderOptions): SessionOptions {
-  return { weightFolder, threads: options.threads, weights: options.weights ?? 'prepacked' };
+export function sessionOptions(
+  weightFolder: string,
+  { layout }: Pick<ResolvedCandidate, 'layout'>,
+  options: DecoderOptions,
+): SessionOptions {
+  return {
+    weightFolder,
+    threads: options.threads,
+    ...weightsOption(layout, options.weights),
+    ...(options.idle !== undefined && { idle: options.idle }),
+  };
 }
 
 /**
@@ -84,20 +102,20 @@ export function sessionOptions(weightFolder: string, options: DecoderOptions): S
  */
 export function createDecoder(
   session: RuntimeSession,
-  shape: ModelShape,
+  { shape, genome }: Pick<ResolvedCandidate, 'shape' | 'genome'>,
   positions: number,
   moreFeeds: () => Readonly<Record<string, Tensor>>,
 ): Decoder {
-  const cacheDims = [1, shape.kvHeads, positions, shape.headDim];
   const past: Record<string, Tensor> = {};
   const present: Record<string, Tensor | null> = { logits: null };
-  for (let layer = 0; layer < shape.layers; layer++) {
-    for (const slot of ['key', 'value']) {
-      // The same memory goes in as past and comes out as present.
-      const tensor = floatTensor(cacheDims, new Float32Array(shape.kvHeads * positions * shape.headDim));
-      past[`past.${layer}.${slot}`] = tensor;
-      present[`present.${layer}.${slot}`] = tensor;
-    }
+  for (const { name, kvHeads } of cacheSlots(genome, shape)) {
+    // The same memory goes in as past and comes out as present.
+    const tensor = floatTensor(
+      [1, kvHeads, positions, shape.headDim],
+      new Float32Array(kvHeads * positions * shape.headDim),
+    );
+    past[`past.${name}`] = tensor;
+    present[`present.${name}`] = tensor;
   }
   let length = 0;
   const append = async (ids: readonly number[]): Promise<Float32Array> => {

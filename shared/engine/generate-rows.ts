@@ -10,7 +10,8 @@ import {
   type Tensor,
 } from '../runtime.js';
 import { MiB } from '../units.js';
-import { type CandidateModel, resolveCandidate } from './candidate-model.js';
+import { type CacheSlot, cacheSlots } from './cache-slots.js';
+import { type CandidateModel, resolveCandidate, weightsOption } from './candidate-model.js';
 import { argmax } from './generate.js';
 
 /** Tokens of one run over prompts: as for scoring, matrices at full speed in little memory. */
@@ -59,17 +60,23 @@ export async function generateRows(
   const session = await runtime.createSession(
     buildInferenceGraph({ ...resolved, head: 'logits', cachePositions: positions }),
     // Hundreds of steps pay for copying the weights into the kernels' layout once.
-    { weightFolder: model.folder, threads: options.threads, weights: 'prepacked' },
+    {
+      weightFolder: model.folder,
+      threads: options.threads,
+      ...weightsOption(resolved.layout, 'prepacked'),
+    },
   );
   try {
     const answers: GeneratedRow[] = new Array(prompts.length);
     const order = prompts.map((_, index) => index);
     const lengthOf = (index: number | undefined): number => prompts[index ?? 0]?.length ?? 1;
     order.sort((a, b) => lengthOf(b) - lengthOf(a));
+    const slots = cacheSlots(resolved.genome, shape);
+    const open = { session, shape, slots, positions };
     for (let from = 0; from < order.length; ) {
-      const batch = order.slice(from, from + rowsOfBatch(shape, positions, lengthOf(order[from])));
+      const batch = order.slice(from, from + rowsOfBatch(open, lengthOf(order[from])));
       const rows = batch.map((index) => prompts[index] as readonly number[]);
-      const part = await generateBatch({ session, shape, positions }, rows, options);
+      const part = await generateBatch(open, rows, options);
       batch.forEach((index, row) => {
         answers[index] = part[row] as GeneratedRow;
       });
@@ -82,8 +89,9 @@ export async function generateRows(
 }
 
 /** How many prompts of at most this length make one batch. */
-function rowsOfBatch(shape: ModelShape, positions: number, longest: number): number {
-  const cacheBytes = 2 * shape.layers * shape.kvHeads * shape.headDim * positions * 4;
+function rowsOfBatch({ shape, slots, positions }: OpenSession, longest: number): number {
+  const cacheHeads = slots.reduce((sum, { kvHeads }) => sum + kvHeads, 0);
+  const cacheBytes = cacheHeads * shape.headDim * positions * 4;
   return Math.max(
     1,
     Math.min(MAX_ROWS, Math.floor(PREFILL_TOKENS / longest), Math.floor(CACHE_BYTES / cacheBytes)),
@@ -93,6 +101,7 @@ function rowsOfBatch(shape: ModelShape, positions: number, longest: number): num
 interface OpenSession {
   readonly session: RuntimeSession;
   readonly shape: ModelShape;
+  readonly slots: readonly CacheSlot[];
   readonly positions: number;
 }
 
@@ -111,13 +120,12 @@ interface LiveRow {
  * looks there.
  */
 async function generateBatch(
-  { session, shape, positions }: OpenSession,
+  { session, shape, slots, positions }: OpenSession,
   prompts: readonly (readonly number[])[],
   { maxTokens, stopIds }: GenerationLimits,
 ): Promise<GeneratedRow[]> {
-  const rowFloats = shape.kvHeads * positions * shape.headDim;
-  const slots = Array.from({ length: shape.layers }, (_, layer) => [`${layer}.key`, `${layer}.value`]).flat();
-  let caches: Float32Array[] = slots.map(() => new Float32Array(prompts.length * rowFloats));
+  const rowFloats = slots.map(({ kvHeads }) => kvHeads * positions * shape.headDim);
+  let caches: Float32Array[] = rowFloats.map((floats) => new Float32Array(prompts.length * floats));
   let live: LiveRow[] = prompts.map(({ length }, index) => ({ index, length, ids: [] }));
   const answers: GeneratedRow[] = new Array(prompts.length);
 
@@ -125,14 +133,11 @@ async function generateBatch(
   const run = async (ids: readonly number[], wanted: readonly number[]): Promise<Float32Array> => {
     const past: Record<string, Tensor> = {};
     const present: Record<string, Tensor | null> = { logits: null };
-    slots.forEach((slot, i) => {
+    slots.forEach(({ name, kvHeads }, i) => {
       // The same memory goes in as past and comes out as present.
-      const cache = floatTensor(
-        [live.length, shape.kvHeads, positions, shape.headDim],
-        caches[i] as Float32Array,
-      );
-      past[`past.${slot}`] = cache;
-      present[`present.${slot}`] = cache;
+      const cache = floatTensor([live.length, kvHeads, positions, shape.headDim], caches[i] as Float32Array);
+      past[`past.${name}`] = cache;
+      present[`present.${name}`] = cache;
     });
     const lengths = live.map(({ length }) => length);
     const results = await session.run(
@@ -163,7 +168,7 @@ async function generateBatch(
       else kept.push(place);
     });
     if (kept.length === live.length) return;
-    caches = caches.map((cache) => pickRows(cache, kept, rowFloats));
+    caches = caches.map((cache, i) => pickRows(cache, kept, rowFloats[i] as number));
     live = kept.map((place) => live[place] as LiveRow);
   };
 

@@ -1,13 +1,17 @@
-import { groupOf } from '../graph/lora.js';
-import { buildMergeGraph } from '../graph/merge-graph.js';
-import { type ModuleName, moduleDims, readModelShape } from '../graph/model-shape.js';
-import { floatTensor, type Runtime } from '../runtime.js';
+import { CodedError } from '../errors.js';
+import { readBaseLayout } from '../graph/base-layout.js';
+import { checkFit } from '../graph/layer-cut.js';
+import { type ModuleName, moduleDims } from '../graph/model-shape.js';
+import type { Runtime } from '../runtime.js';
 import type { Genome } from '../space/genome.js';
+import { requireMask } from '../weights/adapter-facts.js';
 import { encodeTensorFile, type TensorToWrite } from '../weights/encode-tensor-file.js';
 import { packageMetadata, packageTensors } from '../weights/package-plan.js';
+import { takeBlock } from '../weights/permute.js';
 import { readFloats } from '../weights/read-values.js';
 import type { TensorFile } from '../weights/tensor-file.js';
 import { loadAdapterFactors } from './adapter-slices.js';
+import { openMerger } from './merge-adapter.js';
 
 /** `layers.3.gate`, `layers.3.gate.A`. */
 const TENSOR_NAME = /^layers\.(\d+)\.(\w+?)(?:\.([AB]))?$/;
@@ -15,6 +19,9 @@ const TENSOR_NAME = /^layers\.(\d+)\.(\w+?)(?:\.([AB]))?$/;
 /**
  * Cuts a candidate out of a super-adapter and packs it for shipping, in half precision: its LoRA
  * factors, or its complete matrices with the adapter added.
+ * @throws as readBaseLayout and checkFit: a candidate that this base file cannot be cut to
+ * @throws GENOME_OUTSIDE_SPACE for an unmerged candidate of a masked adapter, since a device would not
+ *   mask it; ADAPTER_OTHER_BASE as requireMask
  */
 export async function buildPackage(
   runtime: Runtime,
@@ -27,37 +34,31 @@ export async function buildPackage(
   },
 ): Promise<Uint8Array> {
   const { base, genome } = source;
-  const shape = readModelShape(base);
+  const layout = readBaseLayout(base);
+  const { shape } = layout;
   const factors = await loadAdapterFactors(source.adapter, shape);
+  checkFit(genome, layout, factors.facts.rankMax);
+  requireMask(factors.facts, layout.precision);
+  if (factors.facts.masked !== undefined && genome.form === 'unmerged')
+    throw new CodedError(
+      'GENOME_OUTSIDE_SPACE',
+      'genome is unmerged, the adapter is masked by the zeros of its base and has merged candidates alone',
+    );
   const { rankMax, alpha, modules } = factors.facts;
-  const merger = await runtime.createSession(buildMergeGraph(alpha / rankMax), { threads: 1 });
+  const merger = await openMerger(runtime, shape, factors);
 
   const merged = async (
     layer: number,
     module: ModuleName,
     dims: readonly [number, number],
   ): Promise<Float32Array> => {
-    const genes = genome.layers[layer];
     const [inDim, outDim] = moduleDims(shape, module);
     const stored = await readFloats(
       base,
       `layers.${layer}.${module}`,
       module === 'down' ? [inDim, outDim] : [outDim, inDim],
     );
-    const weight = stored.subarray(0, dims[0] * dims[1]);
-    if (!genes || genes.ranks[groupOf[module]] === 0 || !modules.includes(module)) return weight;
-    const a = factors.slice(genome, layer, module, 'A');
-    const b = factors.slice(genome, layer, module, 'B');
-    const [left, right] = module === 'down' ? [a, b] : [b, a];
-    const results = await merger.run(
-      {
-        left: floatTensor(left.dims, left.data),
-        right: floatTensor(right.dims, right.data),
-        weight: floatTensor(dims, weight),
-      },
-      ['merged'],
-    );
-    return results.merged?.data as Float32Array;
+    return merger.merge(genome, layer, module, takeBlock(stored, module === 'down' ? outDim : inDim, dims));
   };
 
   try {
@@ -74,7 +75,7 @@ export async function buildPackage(
     const metadata = packageMetadata({ ...source, shape, rankMax, alpha });
     return encodeTensorFile(tensors, metadata, { alignment: 'none' });
   } finally {
-    await merger.release();
+    await merger.close();
   }
 }
 

@@ -1,16 +1,23 @@
+import { readBaseLayout } from '../graph/base-layout.js';
 import type { WeightFile } from '../graph/graph-weights.js';
 import { buildInferenceGraph } from '../graph/inference-graph.js';
-import { readModelShape } from '../graph/model-shape.js';
+import { checkFit } from '../graph/layer-cut.js';
 import { int32Tensor, int64Tensor, type Runtime, type RuntimeSession, type Tensor } from '../runtime.js';
-import type { Genome } from '../space/genome.js';
+import { encodeGenome, type Genome } from '../space/genome.js';
 import type { TokenRow } from '../text/encode-row.js';
 import { padRows, targetCount } from '../text/pad-rows.js';
 import { loadAdapterFactors } from './adapter-slices.js';
-import { type CandidateModel, resolveCandidate } from './candidate-model.js';
+import {
+  type CandidateModel,
+  checkSource,
+  requireSessionMask,
+  resolveCandidate,
+  weightsOption,
+} from './candidate-model.js';
 
 /** Tokens of one graph run: large enough for full matrix speed, small enough for little memory. */
 const BATCH_TOKENS = 4096;
-/** Sessions kept, one a shape (the widths of all layers). */
+/** Sessions kept, one for candidates that differ in nothing but ranks. */
 const KEPT_SESSIONS = 4;
 
 export interface RowScore {
@@ -27,7 +34,8 @@ export interface RowScore {
 export interface Scorer {
   /**
    * Scores a candidate of the super-adapter; its form does not matter, since merged equals
-   * unmerged up to rounding. One session serves all ranks of a shape.
+   * unmerged up to rounding. One session serves all ranks.
+   * @throws as checkFit
    */
   score(genome: Genome, rows: readonly TokenRow[], onProgress?: (done: number) => void): Promise<RowScore[]>;
   /** Scores exactly what a device would run: for a merged or packaged model. */
@@ -49,29 +57,37 @@ export interface ScorerOptions {
 
 export async function openScorer(runtime: Runtime, options: ScorerOptions): Promise<Scorer> {
   const { folder, base, threads } = options;
-  const shape = readModelShape(base.file);
-  const factors = options.adapter ? await loadAdapterFactors(options.adapter.file, shape) : null;
+  const layout = readBaseLayout(base.file);
+  checkSource(layout, options.adapter);
+  const factors = options.adapter ? await loadAdapterFactors(options.adapter.file, layout.shape) : null;
+  if (factors) requireSessionMask(factors.facts, layout.precision);
   const sessions = new Map<string, RuntimeSession>();
 
   const sessionFor = async (genome: Genome): Promise<RuntimeSession> => {
-    const key = genome.layers.map((layer) => layer.width).join('.');
+    const key = keyOf(genome);
     const kept = sessions.get(key);
     if (kept) {
       sessions.delete(key);
       sessions.set(key, kept);
       return kept;
     }
+    checkFit(genome, layout, factors?.facts.rankMax ?? null);
     const graph = buildInferenceGraph({
-      shape,
+      layout,
       weights: { base, overlay: options.adapter },
       genome,
       lora: factors ? 'inputs' : 'none',
       loraModules: factors?.facts.modules ?? [],
       loraScale: factors ? factors.facts.alpha / factors.facts.rankMax : 1,
+      masked: factors?.facts.masked !== undefined,
       head: 'scores',
       cachePositions: 0,
     });
-    const session = await runtime.createSession(graph, { weightFolder: folder, threads, weights: 'mapped' });
+    const session = await runtime.createSession(graph, {
+      weightFolder: folder,
+      threads,
+      ...weightsOption(layout, 'mapped'),
+    });
     sessions.set(key, session);
     const [oldest] = sessions.keys();
     if (sessions.size > KEPT_SESSIONS && oldest !== undefined) {
@@ -85,11 +101,12 @@ export async function openScorer(runtime: Runtime, options: ScorerOptions): Prom
     score: async (genome, rows, onProgress) =>
       scoreRows(await sessionFor(genome), rows, factors?.feeds(genome) ?? {}, onProgress),
     async scoreModel(model, rows, onProgress) {
-      const graph = buildInferenceGraph({ ...resolveCandidate(model), head: 'scores', cachePositions: 0 });
+      const resolved = resolveCandidate(model);
+      const graph = buildInferenceGraph({ ...resolved, head: 'scores', cachePositions: 0 });
       const session = await runtime.createSession(graph, {
         weightFolder: model.folder,
         threads,
-        weights: 'mapped',
+        ...weightsOption(resolved.layout, 'mapped'),
       });
       try {
         return await scoreRows(session, rows, {}, onProgress);
@@ -102,6 +119,16 @@ export async function openScorer(runtime: Runtime, options: ScorerOptions): Prom
       sessions.clear();
     },
   };
+}
+
+/** The text of a genome with every rank 1. */
+function keyOf(genome: Genome): string {
+  const ranks = { qkv: 1, o: 1, gateUp: 1, down: 1 };
+  return encodeGenome({
+    ...genome,
+    form: 'unmerged',
+    layers: genome.layers.map((layer) => (layer.skipped ? layer : { ...layer, ranks })),
+  });
 }
 
 /** Runs rows in batches of similar length and puts the scores back into the rows' order. */

@@ -3,7 +3,7 @@ import { buildInferenceGraph } from '../graph/inference-graph.js';
 import { floatTensor, type Runtime, type Tensor } from '../runtime.js';
 import { encodeGenome, type Genome, shapeOf } from '../space/genome.js';
 import { loadAdapterFactors } from './adapter-slices.js';
-import { type CandidateModel, resolveCandidate } from './candidate-model.js';
+import { type CandidateModel, refuseMasked, resolveCandidate } from './candidate-model.js';
 import {
   checkPositions,
   createDecoder,
@@ -48,6 +48,8 @@ export async function openSharedDecoder(
 ): Promise<SharedDecoder> {
   const first = checkShapes(genomes);
   const resolved = resolveCandidate({ ...model, genome: first });
+  for (const genome of genomes) resolveCandidate({ ...model, genome });
+  refuseMasked(resolved);
   const { shape } = resolved;
   const { positions } = options;
   checkPositions(shape, positions);
@@ -63,10 +65,10 @@ export async function openSharedDecoder(
       head: 'logits',
       cachePositions: positions,
     }),
-    sessionOptions(model.folder, options),
+    sessionOptions(model.folder, resolved, options),
   );
   let current = 0;
-  const decoder = createDecoder(session, shape, positions, () => feeds[current] ?? {});
+  const decoder = createDecoder(session, resolved, positions, () => feeds[current] ?? {});
   return {
     positions,
     vocab: decoder.vocab,

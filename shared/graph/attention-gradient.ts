@@ -28,7 +28,8 @@ export interface AttentionTape {
 
 /**
  * Causal grouped-query attention with rotary positions, as separate operators (ONNX Runtime's
- * fused one has no gradient). q [B·S, heads·D], k and v [B·S, kvHeads·D], not yet rotated.
+ * fused one has no gradient). q [B·S, heads·D], k and v [B·S, kvHeads·D], not yet
+ * rotated; how many heads there are is known at run time, how many share a key head before.
  * @source com.microsoft.RotaryEmbedding (half rotation), com.microsoft.FusedMatMul
  */
 export function appendAttentionForward(
@@ -39,13 +40,13 @@ export function appendAttentionForward(
   v: string,
 ): AttentionTape {
   const form = attentionForm(builder, context);
-  const queries = form.groupQueries(form.rotate(form.threeDims(q, form.qWidth), 'forward'));
-  const keys = form.splitHeads(form.rotate(form.threeDims(k, form.kvWidth), 'forward'));
-  const values = form.splitHeads(form.threeDims(v, form.kvWidth));
+  const queries = form.groupQueries(form.rotate(form.threeDims(q), 'forward'));
+  const keys = form.splitHeads(form.rotate(form.threeDims(k), 'forward'));
+  const values = form.splitHeads(form.threeDims(v));
   const scores = builder.node('FusedMatMul', [queries, keys], { transB: 1, alpha: { float: form.scale } });
   const probabilities = builder.node('Softmax', [builder.node('Add', [scores, context.mask])], { axis: -1 });
   const mixed = builder.node('MatMul', [probabilities, values]);
-  const out = builder.node('Reshape', [form.ungroupQueries(mixed), builder.constant([-1, form.qWidth])]);
+  const out = form.twoDims(form.ungroupQueries(mixed));
   return { q: queries, k: keys, v: values, probabilities, context: mixed, out };
 }
 
@@ -71,20 +72,19 @@ export function appendAttentionBackward(
   const alpha = { alpha: { float: form.scale } };
   const dQueries = node('FusedMatMul', [dScores, tape.k], alpha);
   const dKeys = node('FusedMatMul', [dScores, tape.q], { transA: 1, ...alpha });
-  const flat = (x: string, width: number): string => node('Reshape', [x, builder.constant([-1, width])]);
-  const unrotated = (x: string, width: number): string =>
-    flat(form.rotate(form.threeDims(x, width), 'backward'), width);
+  const unrotated = (x: string): string =>
+    form.twoDims(form.rotate(form.threeDims(form.twoDims(x)), 'backward'));
   return {
-    dq: unrotated(form.ungroupQueries(dQueries), form.qWidth),
-    dk: unrotated(form.joinHeads(dKeys), form.kvWidth),
-    dv: flat(form.joinHeads(dValues), form.kvWidth),
+    dq: unrotated(form.ungroupQueries(dQueries)),
+    dk: unrotated(form.joinHeads(dKeys)),
+    dv: form.twoDims(form.joinHeads(dValues)),
   };
 }
 
 /** The reshapes both passes share. */
 function attentionForm(builder: GraphBuilder, { shape, base, ids }: AttentionContext) {
-  const { kvHeads, headDim } = shape;
-  const group = shape.heads / kvHeads;
+  const { headDim } = shape;
+  const group = shape.heads / shape.kvHeads;
   const weights = { base, overlay: null };
   const tokenDims = builder.node('Shape', [ids]);
   const table = (name: string): string => bindRows(builder, weights, name, [shape.positions, headDim / 2]);
@@ -95,10 +95,10 @@ function attentionForm(builder: GraphBuilder, { shape, base, ids }: AttentionCon
       builder.node('Concat', [tokenDims, builder.constant(trailing)], { axis: 0 }),
     ]);
   return {
-    qWidth: shape.heads * headDim,
-    kvWidth: kvHeads * headDim,
     scale: 1 / Math.sqrt(headDim),
-    threeDims: (x: string, width: number): string => perToken(x, [width]),
+    threeDims: (x: string): string => perToken(x, [-1]),
+    /** [B, S, ...] → [B·S, ...]. */
+    twoDims: (x: string): string => builder.node('Flatten', [x], { axis: 2 }),
     /** Rotation by the position's angle; the gradient rotates back, which is the sine negated. */
     rotate: (x: string, direction: 'forward' | 'backward'): string => {
       const sine = table('rope.sin');
@@ -111,23 +111,23 @@ function attentionForm(builder: GraphBuilder, { shape, base, ids }: AttentionCon
     },
     /** [B·S or B,S, heads·D] → [B, K, G·S, D]. */
     groupQueries: (x: string): string => {
-      const split = builder.node('Transpose', [perToken(x, [kvHeads, group, headDim])], {
+      const split = builder.node('Transpose', [perToken(x, [-1, group, headDim])], {
         perm: [0, 2, 3, 1, 4],
       });
-      return builder.node('Reshape', [split, builder.constant([0, kvHeads, -1, headDim])]);
+      return builder.node('Reshape', [split, builder.constant([0, 0, -1, headDim])]);
     },
     /** [B, K, G·S, D] → [B, S, K, G, D]. */
     ungroupQueries: (x: string): string =>
       builder.node(
         'Transpose',
-        [builder.node('Reshape', [x, builder.constant([0, kvHeads, group, -1, headDim])])],
+        [builder.node('Reshape', [x, builder.constant([0, 0, group, -1, headDim])])],
         {
           perm: [0, 3, 1, 2, 4],
         },
       ),
     /** [B, S, K·D] → [B, K, S, D]. */
     splitHeads: (x: string): string =>
-      builder.node('Transpose', [perToken(x, [kvHeads, headDim])], { perm: [0, 2, 1, 3] }),
+      builder.node('Transpose', [perToken(x, [-1, headDim])], { perm: [0, 2, 1, 3] }),
     /** [B, K, S, D] → [B, S, K, D]. */
     joinHeads: (x: string): string => builder.node('Transpose', [x], { perm: [0, 2, 1, 3] }),
   };

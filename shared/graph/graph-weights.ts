@@ -1,5 +1,6 @@
 import { CodedError } from '../errors.js';
 import type { TensorFile } from '../weights/tensor-file.js';
+import { hasBias, type ModelShape, type ModuleName } from './model-shape.js';
 import type { GraphBuilder } from './onnx-writer.js';
 
 /** A weight file by its name in the session's weight folder. */
@@ -48,6 +49,22 @@ export function bindRows(
     );
   const bytes = dims.reduce((product, dim) => product * dim, FLOAT_BYTES);
   return builder.external(name, dims, { fileName: owner.fileName, offset: entry.offset, bytes });
+}
+
+/**
+ * What a linear module adds to its products: the first `size` values of its bias, as the operator's
+ * one further input, or no input for a module without a bias.
+ */
+export function bindBias(
+  builder: GraphBuilder,
+  weights: GraphWeights,
+  shape: ModelShape,
+  layer: number,
+  module: ModuleName,
+  size: number,
+): string[] {
+  if (!hasBias(shape, module)) return [];
+  return [bindRows(builder, weights, `layers.${layer}.${module}.bias`, [size])];
 }
 
 /**

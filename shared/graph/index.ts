@@ -1,8 +1,16 @@
 export * from './base-layout.js';
+export * from './base-product.js';
+export * from './decode-graph.js';
 export * from './graph-weights.js';
 export * from './inference-graph.js';
+export * from './input-squares.js';
+export * from './layer-cut.js';
 export * from './lora.js';
+export * from './masked-product.js';
 export * from './merge-graph.js';
 export * from './model-shape.js';
 export * from './onnx-writer.js';
+export * from './plain-graph.js';
+export * from './quantised-weights.js';
 export * from './training-graph.js';
+export type { LayerElasticity } from './training-linear.js';

@@ -1,22 +1,35 @@
 import type { Genome, LayerGenome } from '../space/genome.js';
+import type { BaseLayout } from './base-layout.js';
+import { appendBaseProduct, appendEmbedding, appendHead } from './base-product.js';
 import { bindRows, type GraphWeights } from './graph-weights.js';
+import { inputModules, outputSquares } from './input-squares.js';
+import { activeLayers, cutShape } from './layer-cut.js';
 import { bindLora, type LoraSource } from './lora.js';
-import { type ModelShape, type ModuleName, moduleDims } from './model-shape.js';
+import { appendMaskedProduct } from './masked-product.js';
+import { type ModuleName, moduleDims } from './model-shape.js';
 import { GraphBuilder } from './onnx-writer.js';
 
 /** One forward graph over mapped weights. */
 export interface InferenceGraphOptions {
-  readonly shape: ModelShape;
+  readonly layout: BaseLayout;
   readonly weights: GraphWeights;
-  /** Widths always, ranks when `lora` is `constants`, and which are 0 when it is `timedInputs`. */
+  /**
+   * One that fits the base (`checkFit`). Widths, heads and layers left out count always, ranks when
+   * `lora` is `constants`, and which are 0 when it is `timedInputs`.
+   */
   readonly genome: Genome;
   readonly lora: LoraSource;
   /** Modules that have LoRA inputs; only used when `lora` is `inputs`. */
   readonly loraModules?: readonly ModuleName[];
   /** Multiplies B·A: alpha / rankMax for every rank (LoNAS, Shears). `timedInputs` have it in B. */
   readonly loraScale: number;
-  /** `logits`: logits [N, vocab]. `scores`: nll [N] in nats and best [N], the argmax token. */
-  readonly head: 'logits' | 'scores';
+  /** The product of factors counts only where the base's weight is not 0 (`masked-product.ts`). */
+  readonly masked?: boolean;
+  /**
+   * `logits`: logits [N, vocab]. `scores`: nll [N] in nats and best [N], the argmax token.
+   * `inputSquares`: those of outputSquares, over the N rows, and nothing after the last layer.
+   */
+  readonly head: 'logits' | 'scores' | 'inputSquares';
   /** Capacity of the KV cache in tokens; 0 leaves the cache out. */
   readonly cachePositions: number;
 }
@@ -26,15 +39,18 @@ export interface InferenceGraphOptions {
  *
  * Inputs: `ids` i64 [B, S], right-padded; `rows` i64 [N], the positions in the flattened [B·S] whose
  * logits are wanted; `last` i32 [B], total length - 1 of each row; `total` i32 [1], the longest
- * total length. With head `scores`: `targets` i64 [N]. With a cache: `past.i.key|value`
- * f32 [B, kvHeads, cachePositions, headDim], which `present.i.*` may share memory with. With
- * LoRA inputs: `layers.i.m.A|B`, laid out as `LoraSource` says.
+ * total length. With head `scores`: `targets` i64 [N]. With a cache: `past.i.key|value` of every
+ * layer i that is not left out, f32 [B, kvHeads of the layer, cachePositions, headDim], which
+ * `present.i.*` may share memory with. With LoRA inputs: `layers.i.m.A|B`, laid out as `LoraSource`
+ * says.
  *
- * From the last layer's output projection on only the N wanted rows are computed.
+ * From the last of these layers' output projection on only the N wanted rows are computed. Heads are
+ * kept as key/value heads with all their query heads, so a cut layer is one of a smaller model.
  * @source com.microsoft.GroupQueryAttention, SkipSimplifiedLayerNormalization (ONNX Runtime 1.30)
  */
 export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array {
-  const { shape, weights, genome, lora, loraScale, head, cachePositions } = options;
+  const { layout, weights, genome, lora, loraScale, head, cachePositions } = options;
+  const { shape } = layout;
   const builder = new GraphBuilder('fleetlora');
   const epsilon = { epsilon: { float: shape.rmsEpsilon } };
   const ids = builder.input('ids', 'int64', ['B', 'S']);
@@ -51,14 +67,31 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
   const twoDims = (x: string, width: number): string =>
     builder.node('Reshape', [x, builder.constant([-1, width])]);
 
+  const layers = activeLayers(genome);
+  /** Squares of what goes into a module; behind the last attention that is the wanted rows already. */
+  const squareInputs = (layer: number, module: ModuleName, x: string, genes: LayerGenome): void => {
+    const own = inputModules.find((one) => one === module);
+    if (own === undefined) return;
+    const [inputs] = moduleDims(cutShape(shape, genes), own);
+    const isPicked = layer === layers.at(-1)?.layer && own !== 'q';
+    outputSquares(builder, { layer, module: own, inputs }, x, isPicked ? null : rows);
+  };
+
   /** y = x·W (+ scale·(x·Aᵀ)·B): [T, in] → [T, out]; the sum is fused into the last Gemm. */
   const linear = (layer: number, module: ModuleName, x: string, genes: LayerGenome): string => {
-    const [inDim, outDim] = moduleDims(shape, module, genes.width);
-    const stored = module === 'down' ? [inDim, outDim] : [outDim, inDim];
-    const weight = bindRows(builder, weights, `layers.${layer}.${module}`, stored);
-    const base = builder.node('Gemm', [x, weight], module === 'down' ? {} : { transB: 1 });
     const source = lora === 'inputs' && !options.loraModules?.includes(module) ? 'none' : lora;
     const factors = bindLora(builder, source, weights, shape, layer, module, genes);
+    if (head === 'inputSquares') squareInputs(layer, module, x, genes);
+    if (factors && options.masked)
+      return appendMaskedProduct(
+        builder,
+        { weights, layout },
+        { layer, module, genes },
+        x,
+        factors,
+        loraScale,
+      );
+    const base = appendBaseProduct(builder, { weights, layout }, layer, module, genes, x);
     if (!factors) return base;
     const timed = lora === 'timedInputs';
     const low = builder.node('Gemm', [x, factors.a], timed ? {} : { transB: 1 });
@@ -66,10 +99,11 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
   };
 
   const attention = (layer: number, x: string, genes: LayerGenome): string => {
-    const q = threeDims(linear(layer, 'q', x, genes), shape.heads * shape.headDim);
-    const k = threeDims(linear(layer, 'k', x, genes), shape.kvHeads * shape.headDim);
-    const v = threeDims(linear(layer, 'v', x, genes), shape.kvHeads * shape.headDim);
-    const cache = ['B', shape.kvHeads, cachePositions, shape.headDim];
+    const { heads, kvHeads, headDim } = cutShape(shape, genes);
+    const q = threeDims(linear(layer, 'q', x, genes), heads * headDim);
+    const k = threeDims(linear(layer, 'k', x, genes), kvHeads * headDim);
+    const v = threeDims(linear(layer, 'v', x, genes), kvHeads * headDim);
+    const cache = ['B', kvHeads, cachePositions, headDim];
     const slots = cachePositions === 0 ? [] : ['key', 'value'];
     const past = slots.map((slot) => builder.input(`past.${layer}.${slot}`, 'float32', cache));
     const present = slots.map((slot) => `present.${layer}.${slot}`);
@@ -78,9 +112,14 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
       'GroupQueryAttention',
       [q, k, v, past[0] ?? '', past[1] ?? '', last, total, table('rope.cos'), table('rope.sin')],
       present.length > 0 ? [`attention.${layer}`, ...present] : 3,
-      { num_heads: shape.heads, kv_num_heads: shape.kvHeads, do_rotary: 1 },
+      {
+        num_heads: heads,
+        kv_num_heads: kvHeads,
+        do_rotary: 1,
+        ...(shape.slidingWindow !== undefined && { local_window_size: shape.slidingWindow }),
+      },
     );
-    return twoDims(out, shape.heads * shape.headDim);
+    return twoDims(out, heads * headDim);
   };
 
   const feedForward = (layer: number, x: string, genes: LayerGenome): string => {
@@ -91,16 +130,13 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
     return linear(layer, 'down', builder.node('Mul', [active, up]), genes);
   };
 
-  const embed = bindRows(builder, weights, 'embed', [shape.vocab, shape.hidden]);
-  let residual = twoDims(builder.node('Gather', [embed, ids]), shape.hidden);
-  let normed = builder.node(
-    'SimplifiedLayerNormalization',
-    [residual, vector('layers.0.inputNorm')],
-    epsilon,
-  );
-  genome.layers.forEach((genes, layer) => {
+  const firstNorm = layers[0] === undefined ? 'norm' : `layers.${layers[0].layer}.inputNorm`;
+  let residual = twoDims(appendEmbedding(builder, { weights, layout }, ids), shape.hidden);
+  let normed = builder.node('SimplifiedLayerNormalization', [residual, vector(firstNorm)], epsilon);
+  layers.forEach(({ layer, genes }, index) => {
     let attended = attention(layer, normed, genes);
-    if (layer === genome.layers.length - 1) {
+    const next = layers[index + 1];
+    if (next === undefined) {
       attended = builder.node('Gather', [attended, rows]);
       residual = builder.node('Gather', [residual, rows]);
     }
@@ -115,12 +151,11 @@ export function buildInferenceGraph(options: InferenceGraphOptions): Uint8Array 
       residual = sum;
     };
     addAndNorm(linear(layer, 'o', attended, genes), `layers.${layer}.postNorm`);
-    const next = layer + 1 < genome.layers.length ? `layers.${layer + 1}.inputNorm` : 'norm';
-    addAndNorm(feedForward(layer, normed, genes), next);
+    addAndNorm(feedForward(layer, normed, genes), next ? `layers.${next.layer}.inputNorm` : 'norm');
   });
 
-  const headMatrix = shape.tiedHead ? embed : bindRows(builder, weights, 'head', [shape.vocab, shape.hidden]);
-  const logits = builder.node('Gemm', [normed, headMatrix], { transB: 1 }, 'logits');
+  if (head === 'inputSquares') return builder.finish();
+  const logits = appendHead(builder, { weights, layout }, normed, 'logits');
   if (head === 'logits') {
     builder.output('logits', 'float32', ['N', shape.vocab]);
     return builder.finish();

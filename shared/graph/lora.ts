@@ -1,5 +1,6 @@
 import type { LayerGenome, ModuleGroup } from '../space/genome.js';
 import { bindBlock, type GraphWeights } from './graph-weights.js';
+import { cutShape } from './layer-cut.js';
 import { type ModelShape, type ModuleName, moduleDims } from './model-shape.js';
 import type { Dim, GraphBuilder } from './onnx-writer.js';
 
@@ -41,7 +42,8 @@ export function loraName(layer: number, module: ModuleName, factor: 'A' | 'B'): 
 /**
  * LoRA factors of one module, or null when it has none.
  * Slices are prefixes: A keeps its first `rank` rows, B its first `rank` rows (it is stored
- * transposed); at FFN width w gate/up keep the first w columns of B, down the first w of A.
+ * transposed); at FFN width w gate/up keep the first w columns of B, down the first w of A; with
+ * fewer heads q, k and v keep the first columns of B, o those of A.
  * @source LoNAS section 3.2
  */
 export function bindLora(
@@ -54,7 +56,7 @@ export function bindLora(
   genome: LayerGenome,
 ): LoraFactors | null {
   if (source === 'none') return null;
-  const [inDim, outDim] = moduleDims(shape, module, genome.width);
+  const [inDim, outDim] = moduleDims(cutShape(shape, genome), module);
   const a = loraName(layer, module, 'A');
   const b = loraName(layer, module, 'B');
   /** A rank known only at run time. */

@@ -1,4 +1,5 @@
 import { CodedError } from '../errors.js';
+import { quoteValue } from '../weights/quote-value.js';
 import type { TensorFile } from '../weights/tensor-file.js';
 
 /** Families of decoder-only models; what their arithmetic differs in, `ModelShape` says by itself. */
@@ -44,6 +45,11 @@ export function layoutVersionOf(shape: ModelShape): '1' | '2' {
 export const moduleNames = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const;
 export type ModuleName = (typeof moduleNames)[number];
 
+/** Whether a module adds a bias to its products. */
+export function hasBias(shape: ModelShape, module: ModuleName): boolean {
+  return shape.qkvBias === true && (module === 'q' || module === 'k' || module === 'v');
+}
+
 /** [in, out] of a linear module at FFN width `width`. */
 export function moduleDims(shape: ModelShape, module: ModuleName, width = shape.ffnWidth): [number, number] {
   const q = shape.heads * shape.headDim;
@@ -63,6 +69,9 @@ export function moduleDims(shape: ModelShape, module: ModuleName, width = shape.
       return [width, shape.hidden];
   }
 }
+
+/** Characters of a record: the fields of a shape, and a rope scaling with two factors for each of 128 rope frequencies. */
+const MAX_RECORD = 16 * 1024;
 
 const positiveIntegers = [
   'layers',
@@ -85,21 +94,30 @@ export function readModelShape(file: TensorFile): ModelShape {
   if (version !== '1' && version !== '2')
     throw new CodedError(
       'LAYOUT_VERSION',
-      `weight file has layout version ${version ?? 'none'}, wanted 1 or 2`,
+      `weight file has layout version ${quoteValue(version)}, wanted 1 or 2`,
     );
+  const { shape: text = '' } = file.metadata;
   let value: unknown;
   try {
-    value = JSON.parse(file.metadata.shape ?? '');
-  } catch (cause) {
-    throw new CodedError('MODEL_CONFIG', 'weight file records no readable model shape', { cause });
+    value = text.length > MAX_RECORD ? null : JSON.parse(text);
+  } catch {
+    value = null;
   }
-  const record = (value ?? {}) as Record<string, unknown>;
+  if (typeof value !== 'object' || value === null)
+    throw new CodedError(
+      'MODEL_CONFIG',
+      `weight file records shape = ${quoteValue(text)}, wanted JSON of at most ${MAX_RECORD} characters`,
+    );
+  const record = value as Record<string, unknown>;
   const broken = (key: string, wanted: string): CodedError =>
-    new CodedError('MODEL_CONFIG', `weight file records ${key} = ${String(record[key])}, wanted ${wanted}`);
+    new CodedError(
+      'MODEL_CONFIG',
+      `weight file records ${key} = ${quoteValue(record[key])}, wanted ${wanted}`,
+    );
   if (!architectures.some((one) => one === record.architecture))
     throw new CodedError(
       'UNSUPPORTED_ARCHITECTURE',
-      `weight file is for "${String(record.architecture)}", wanted ${architectures.join(', ')}`,
+      `weight file is for ${quoteValue(record.architecture)}, wanted ${architectures.join(', ')}`,
     );
   for (const key of positiveIntegers) {
     const found = record[key];

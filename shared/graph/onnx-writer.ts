@@ -3,12 +3,17 @@
  * @source ONNX IR 10, onnx.proto3: field numbers below are its field numbers.
  */
 
-export type ElementType = 'float32' | 'int64' | 'int32' | 'bool';
-const elementCode: Record<ElementType, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+export type ElementType = 'float32' | 'uint8' | 'int64' | 'int32' | 'bool';
+const elementCode: Record<ElementType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 };
 
 /** A dimension: a size, or the name of a size known only at run time. */
 export type Dim = number | string;
-export type Attribute = number | { readonly float: number } | string | readonly number[];
+export type Attribute =
+  | number
+  | { readonly float: number }
+  | { readonly graph: GraphBuilder }
+  | string
+  | readonly number[];
 
 /** Growing buffer of protobuf wire bytes. */
 class ProtoWriter {
@@ -82,7 +87,8 @@ export interface ExternalLocation {
 
 /**
  * Builds one graph. Values are known by name; `node` returns the name of its (first) output, so a
- * graph reads as nested calls.
+ * graph reads as nested calls. A graph that is an attribute, such as the body of a Loop, is made by
+ * `inner`; it sees the values of the outer one, which keeps the constants of both.
  */
 export class GraphBuilder {
   private readonly nodes = new ProtoWriter();
@@ -92,7 +98,20 @@ export class GraphBuilder {
   private readonly known = new Set<string>();
   private counter = 0;
 
-  constructor(private readonly graphName: string) {}
+  constructor(
+    private readonly graphName: string,
+    private readonly outer: GraphBuilder | null = null,
+  ) {}
+
+  /** A graph within this one. */
+  inner(graphName: string): GraphBuilder {
+    return new GraphBuilder(graphName, this);
+  }
+
+  /** Names are unique in a graph and all within it. */
+  private nextNumber(): number {
+    return this.outer?.nextNumber() ?? this.counter++;
+  }
 
   private static describe(proto: ProtoWriter, name: string, type: ElementType, dims: readonly Dim[]): void {
     proto.text(1, name).message(2, (typeProto) =>
@@ -117,7 +136,13 @@ export class GraphBuilder {
   }
 
   /** A constant whose data stays in a weight file; declared once however often it is asked for. */
-  external(name: string, dims: readonly number[], at: ExternalLocation): string {
+  external(
+    name: string,
+    dims: readonly number[],
+    at: ExternalLocation,
+    type: ElementType = 'float32',
+  ): string {
+    if (this.outer) return this.outer.external(name, dims, at, type);
     if (this.known.has(name)) return name;
     this.known.add(name);
     const entry = (tensor: ProtoWriter, key: string, value: string): void => {
@@ -125,7 +150,7 @@ export class GraphBuilder {
     };
     this.initializers.message(5, (tensor) => {
       for (const dim of dims) tensor.integer(1, dim);
-      tensor.integer(2, elementCode.float32).text(8, name);
+      tensor.integer(2, elementCode[type]).text(8, name);
       entry(tensor, 'location', at.fileName);
       entry(tensor, 'offset', String(at.offset));
       entry(tensor, 'length', String(at.bytes));
@@ -136,6 +161,7 @@ export class GraphBuilder {
 
   /** A small constant inside the graph: int64 values of rank 1, or a float scalar of rank 0. */
   constant(value: readonly number[] | { readonly float: number }): string {
+    if (this.outer) return this.outer.constant(value);
     const name = 'float' in value ? `f:${value.float}` : `i:${value.join(',')}`;
     if (this.known.has(name)) return name;
     this.known.add(name);
@@ -160,12 +186,12 @@ export class GraphBuilder {
   ): string[] {
     const names =
       typeof outputs === 'number'
-        ? Array.from({ length: outputs }, () => `${op}_${this.counter++}`)
+        ? Array.from({ length: outputs }, () => `${op}_${this.nextNumber()}`)
         : [...outputs];
     this.nodes.message(1, (node) => {
       for (const input of inputs) node.text(1, input);
       for (const output of names) node.text(2, output);
-      node.text(3, `n${this.counter++}`).text(4, op);
+      node.text(3, `n${this.nextNumber()}`).text(4, op);
       for (const [key, value] of Object.entries(attributes))
         node.message(5, (a) => writeAttribute(a, key, value));
       if (microsoftOperators.has(op)) node.text(7, 'com.microsoft');
@@ -183,20 +209,24 @@ export class GraphBuilder {
     return this.operator(op, inputs, output === undefined ? 1 : [output], attributes)[0] as string;
   }
 
+  /** The serialised GraphProto: the value of an attribute. */
+  graphBytes(): Uint8Array {
+    return new ProtoWriter()
+      .fields(this.nodes)
+      .text(2, this.graphName)
+      .fields(this.initializers)
+      .fields(this.inputs)
+      .fields(this.outputs)
+      .finish();
+  }
+
   /** The serialised ModelProto: IR 10, opset 21, com.microsoft 1. */
   finish(): Uint8Array {
     const model = new ProtoWriter();
     model
       .integer(1, 10)
       .text(2, 'fleetlora')
-      .message(7, (graph) => {
-        graph
-          .fields(this.nodes)
-          .text(2, this.graphName)
-          .fields(this.initializers)
-          .fields(this.inputs)
-          .fields(this.outputs);
-      })
+      .bytes(7, this.graphBytes())
       .message(8, (opset) => opset.text(1, '').integer(2, 21))
       .message(8, (opset) => opset.text(1, 'com.microsoft').integer(2, 1));
     return model.finish().slice();
@@ -210,6 +240,8 @@ const microsoftOperators = new Set([
   'RotaryEmbedding',
   'QuickGelu',
   'FusedMatMul',
+  'MatMulNBits',
+  'GatherBlockQuantized',
 ]);
 
 function writeAttribute(proto: ProtoWriter, name: string, value: Attribute): void {
@@ -217,6 +249,7 @@ function writeAttribute(proto: ProtoWriter, name: string, value: Attribute): voi
   if (typeof value === 'number') proto.integer(3, value).integer(20, 2);
   else if (typeof value === 'string') proto.text(4, value).integer(20, 3);
   else if ('float' in value) proto.float(2, value.float).integer(20, 1);
+  else if ('graph' in value) proto.bytes(6, value.graph.graphBytes()).integer(20, 5);
   else {
     for (const item of value) proto.integer(8, item);
     proto.integer(20, 7);

@@ -1,11 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { copyFile, type FileHandle, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CodedError } from '../errors.js';
-import type { ContentStore } from '../runtime.js';
-import { orDiskFull } from './disk-full.js';
+import type { ByteSink, ContentStore } from '../runtime.js';
+import { type DiskWrite, orDiskFull, requireSpace } from './disk-full.js';
 import { type FileSource, openFileSource } from './file-source.js';
 import { makeFolder } from './make-folder.js';
 
@@ -21,11 +21,25 @@ export interface FileContentStore extends ContentStore {
    * where it was when that fails. @throws DISK_FULL
    */
   putFile(path: string): Promise<string>;
+  /** Begins a blob that is written piece by piece and hashed as it goes. @throws DISK_FULL */
+  begin(): Promise<ContentWriter>;
   /**
    * As `has`, and the blob counts as used now, as one that is stored once more does: the time of its
    * file is when it was last of use.
    */
   renew(digest: string): Promise<boolean>;
+}
+
+/** A blob on its way into the store. */
+export interface ContentWriter extends ByteSink {
+  /** Bytes written so far. */
+  readonly bytes: number;
+  /** @throws DISK_FULL when they do not fit */
+  expect(bytes: number): Promise<void>;
+  /** Stores what was written and returns its digest. @throws DISK_FULL, as `write` does */
+  finish(): Promise<string>;
+  /** Closes and removes what is not stored yet; harmless afterwards. */
+  discard(): Promise<void>;
 }
 
 const DIGEST = /^[0-9a-f]{64}$/;
@@ -88,6 +102,47 @@ export async function createFileContentStore(folder: string): Promise<FileConten
         await syncPath(folder);
       });
       return digest;
+    },
+    async begin() {
+      const path = join(folder, `${randomUUID()}${PART}`);
+      const hash = createHash('sha256');
+      let write: DiskWrite = { path };
+      let handle: FileHandle | null = await orDiskFull(write, () => open(path, 'wx', 0o600));
+      let bytes = 0;
+      const close = async (): Promise<void> => {
+        const open = handle;
+        handle = null;
+        await open?.close();
+      };
+      return {
+        get bytes() {
+          return bytes;
+        },
+        async expect(neededBytes) {
+          write = { path, neededBytes };
+          await requireSpace({ path, neededBytes });
+        },
+        async write(chunk) {
+          hash.update(chunk);
+          bytes += chunk.length;
+          await orDiskFull(write, async () => void (await handle?.writeFile(chunk)));
+        },
+        async finish() {
+          const digest = hash.digest('hex');
+          await orDiskFull(write, async () => {
+            await handle?.sync();
+            await close();
+            if (await renew(digest)) return rm(path);
+            await rename(path, pathOf(digest));
+            await syncPath(folder);
+          });
+          return digest;
+        },
+        async discard() {
+          await close();
+          await rm(path, { force: true });
+        },
+      };
     },
   };
 }

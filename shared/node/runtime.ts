@@ -69,7 +69,9 @@ function sessionOptions(options: SessionOptions): Ort.InferenceSession.SessionOp
           : { model_external_initializers_file_folder_path: options.weightFolder }),
         ...(options.weights === 'mapped' ? { disable_prepacking: '1' } : {}),
         // Several sessions share few cores here; spinning pools would steal from each other.
-        intra_op: { allow_spinning: '0' },
+        ...(options.idle === 'spin' && options.threads > 1
+          ? { intra_op: { allow_spinning: '1' }, force_spinning_stop: '1' }
+          : { intra_op: { allow_spinning: '0' } }),
       },
     },
   };

@@ -1,5 +1,8 @@
 import { type Static, Type } from 'typebox';
-import { SearchSpaceSchema } from '../space/search-space.js';
+import { precisions } from '../space/genome.js';
+import { SearchSpaceSchema } from '../space/space-file.js';
+import { exportDtypes, exportKinds } from '../weights/export/export-kinds.js';
+import { Calibration, importances } from './compression.js';
 import { DeviceFacts, installStates } from './device.js';
 import {
   Base64,
@@ -36,29 +39,36 @@ const Files = Type.Record(Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$' }), Di
 
 // -- bases, adapters, data ------------------------------------------------------------------
 /**
- * `files`: config.json, model.safetensors, tokenizer.json as digests of uploads, and where they are there
- * generation_config.json, tokenizer_config.json and chat_template.jinja.
+ * `files`: digests of uploads by name. Of a Hugging Face folder config.json, tokenizer.json, and
+ * model.safetensors or model.safetensors.index.json with its shards; where they are there
+ * generation_config.json, tokenizer_config.json and chat_template.jinja. Or model.gguf, perhaps with a
+ * tokenizer.json. `chatTemplate`: false leaves out the one that a GGUF file carries. `importance`: by what
+ * FFN channels and heads are sorted; absent: channels by l1, heads not at all. `wanda` needs `calibration`.
  */
-export const BaseImport = Type.Object({ name: Name, files: Files }, closed);
+export const BaseImport = Type.Object(
+  {
+    name: Name,
+    files: Files,
+    chatTemplate: Type.Optional(Type.Boolean()),
+    importance: Type.Optional(Type.Enum([...importances])),
+    calibration: Type.Optional(Calibration),
+  },
+  closed,
+);
 export type BaseImport = Static<typeof BaseImport>;
-export const Base = Type.Object({
-  id: Id,
-  name: Name,
-  digest: Digest,
-  bytes: Bytes,
-  parameters: Type.Integer(),
-  layers: Type.Integer(),
-  hidden: Type.Integer(),
-  ffnWidth: Type.Integer(),
-  vocab: Type.Integer(),
-  tokenizerDigest: Digest,
-  createdAtMs: TimeMs,
-});
-export type Base = Static<typeof Base>;
 
-/** `files`: adapter_config.json, adapter_model.safetensors (PEFT, original channel order). */
+/**
+ * `files`: adapter_config.json, adapter_model.safetensors (PEFT, original channel order). `masked`: it was
+ * trained to count only where the base's weights in this precision are not 0.
+ */
 export const AdapterImport = Type.Object(
-  { name: Name, base: ShortText, files: Files, space: Type.Optional(SearchSpaceSchema) },
+  {
+    name: Name,
+    base: ShortText,
+    files: Files,
+    space: Type.Optional(SearchSpaceSchema),
+    masked: Type.Optional(Type.Enum([...precisions])),
+  },
   closed,
 );
 export type AdapterImport = Static<typeof AdapterImport>;
@@ -71,11 +81,33 @@ export const Adapter = Type.Object({
   rankMax: Type.Integer(),
   alpha: Type.Number(),
   space: SearchSpaceSchema,
+  /** It counts only where the base's weights in this precision are not 0; absent: everywhere. */
+  masked: Type.Optional(Type.Enum([...precisions])),
   /** PEFT files in the original channel order, as digests: adapter_config.json, adapter_model.safetensors. */
   files: Files,
   createdAtMs: TimeMs,
 });
 export type Adapter = Static<typeof Adapter>;
+
+/**
+ * `candidate` absent: the whole super-adapter at its largest rank. `dtype`: number type of the weights;
+ * absent: f32, and of a whole super-adapter as `peft` the one that it was imported with.
+ */
+export const AdapterExport = Type.Object(
+  {
+    as: Type.Enum([...exportKinds]),
+    candidate: Type.Optional(GenomeText),
+    dtype: Type.Optional(Type.Enum([...exportDtypes])),
+  },
+  closed,
+);
+export type AdapterExport = Static<typeof AdapterExport>;
+/** Files by their path below the folder of the export, to be fetched as artifacts. */
+export const AdapterExported = Type.Object({
+  genome: GenomeText,
+  files: Type.Array(Type.Object({ path: Type.String(), digest: Digest, bytes: Bytes })),
+});
+export type AdapterExported = Static<typeof AdapterExported>;
 
 // -- training ---------------------------------------------------------------------------------
 export const TrainingOptions = Type.Object(
@@ -93,6 +125,17 @@ export const TrainingOptions = Type.Object(
     seed: Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1 }),
     checkpointEverySteps: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
     threads: Type.Integer({ minimum: 1, maximum: 256 }),
+    /** Id or name of the super-adapter whose factors the run starts with; absent: from nothing. */
+    from: Type.Optional(ShortText),
+    /** Trains beside the base as it is in this precision; absent: the one that the space offers, of several fp32. */
+    precision: Type.Optional(Type.Enum([...precisions])),
+    /**
+     * Share of the loss of every sub-network but the largest that is its KL divergence from the
+     * largest, the rest being that of the data; absent: learns from the data alone.
+     */
+    distil: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+    /** Counts only where the weights of a pruned base are not 0 (SparsePEFT); in a quantised precision also rounds to its numbers. */
+    masked: Type.Optional(Type.Boolean()),
   },
   closed,
 );
@@ -103,11 +146,28 @@ export const TrainingStart = Type.Object(
     base: ShortText,
     dataset: ShortText,
     space: SearchSpaceSchema,
-    options: Type.Partial(TrainingOptions),
+    options: Type.Partial(TrainingOptions, closed),
   },
   closed,
 );
 export type TrainingStart = Static<typeof TrainingStart>;
+const {
+  sampling: _sampling,
+  randomSubnets: _randomSubnets,
+  from: _from,
+  distil: _distil,
+  masked: _masked,
+  precision: _precision,
+  ...ofOneCandidate
+} = TrainingOptions.properties;
+/** Options of a training of one candidate, which has no sub-networks to choose among; all may be left out. */
+export const TuneOptions = Type.Partial(Type.Object(ofOneCandidate), closed);
+export type TuneOptions = Static<typeof TuneOptions>;
+export const AdapterTune = Type.Object(
+  { name: Name, candidate: GenomeText, dataset: ShortText, options: TuneOptions },
+  closed,
+);
+export type AdapterTune = Static<typeof AdapterTune>;
 export const RunState = Type.Enum(['running', 'finished', 'failed', 'stopped']);
 export type RunState = Static<typeof RunState>;
 export const Training = Type.Object({

@@ -1,5 +1,7 @@
+export * from './base.js';
 export * from './complete-plan.js';
 export * from './completion.js';
+export * from './compression.js';
 export * from './dataset.js';
 export * from './describe-flags.js';
 export * from './describe-policy.js';

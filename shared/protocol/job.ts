@@ -20,6 +20,8 @@ export const MeasureJob = Type.Object(
     /** The search's sentinel, unmerged: the first candidate is also timed in turns with it. */
     sentinel: Type.Optional(GenomeText),
     baseDigest: Digest,
+    /** The file that the sentinel runs on; absent: that of `baseDigest`. It has another precision then. */
+    sentinelBaseDigest: Type.Optional(Digest),
     adapterDigest: Digest,
     plan: MeasurePlan,
     timeoutMs: TimeoutMs,
@@ -52,6 +54,14 @@ export function isQualifyJob<J extends object>(job: J): job is Extract<J, { kind
 /** Candidates of a job, in the order of its results. */
 export function genomesOf(job: Pick<MeasureJob, 'genome' | 'others'>): string[] {
   return [job.genome, ...(job.others ?? [])];
+}
+
+/** Digests of the files that a job needs. */
+export function digestsOf(
+  job: Pick<MeasureJob, 'baseDigest' | 'sentinelBaseDigest' | 'adapterDigest'>,
+): string[] {
+  const { baseDigest, sentinelBaseDigest, adapterDigest } = job;
+  return [baseDigest, ...(sentinelBaseDigest === undefined ? [] : [sentinelBaseDigest]), adapterDigest];
 }
 
 /**

@@ -12,6 +12,10 @@ export const limits = {
   batch: 8,
   /** JSON header of a safetensors file: 1,000 tensors take about 100 KB. */
   safetensorsHeaderBytes: 16 * 1024 * 1024,
+  /** Files that one model's weights are spread over: 405 billion take 191. */
+  modelShards: 256,
+  /** Head of a GGUF file: a vocabulary of 262,144 tokens with its merges takes about 16 MB. */
+  ggufHeaderBytes: 32 * 1024 * 1024,
   /** A JSON body of the API; files go through /v1/uploads. */
   jsonBodyBytes: 256 * 1024,
   /** One uploaded file. */

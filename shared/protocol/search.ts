@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { SearchSpaceSchema } from '../space/search-space.js';
+import { SearchSpaceSchema } from '../space/space-file.js';
 import { closed, Digest, GenomeText, Id, LongText, Name, Nullable, ShortText, TimeMs } from './fields.js';
 import { limits } from './limits.js';
 import { MeasurePlan } from './measure-plan.js';
@@ -9,7 +9,7 @@ export const qualityObjectives = ['accuracy', 'loss'] as const;
 export const costObjectives = ['decodeMs', 'prefillMs', 'peakBytes', 'shippedBytes'] as const;
 export type QualityObjective = (typeof qualityObjectives)[number];
 export type CostObjective = (typeof costObjectives)[number];
-export const strategies = ['nsga2', 'random', 'heuristic'] as const;
+export const strategies = ['nsga2', 'random', 'heuristic', 'hillClimbing'] as const;
 
 export const SearchStart = Type.Object(
   {

@@ -2,38 +2,55 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { CodedError } from '../errors.js';
 import type { ModelShape } from '../graph/model-shape.js';
-
-/** FFN matrices of one layer as Hugging Face stores them: gate, up [ffn, hidden], down [hidden, ffn]. */
-export interface FfnMatrices {
-  readonly gate: Float32Array;
-  readonly up: Float32Array;
-  readonly down: Float32Array;
-}
+import type { ModelSource } from './model-source.js';
+import { forEachRows } from './read-rows.js';
 
 /**
- * FFN channels of a layer from the most to the least important: by the summed absolute weights
- * of gate row, up row and down column, ties by channel number. Result[k] is the original number
- * of the channel at sorted position k.
- * @throws WEIGHT_NOT_FINITE naming the channel
+ * FFN channels of every layer from the most to the least important: by the summed absolute weights
+ * of gate row, up row and down column, ties by channel number. Result[layer · ffn + k] is the
+ * original number of the channel at sorted position k of its layer.
+ * @throws WEIGHT_NOT_FINITE naming layer and channel
  * @source LoNAS section 3.1 (weight reordering before super-network training)
  */
-export function sortChannels(matrices: FfnMatrices, hidden: number, ffnWidth: number): Int32Array {
-  const importance = new Float64Array(ffnWidth);
-  for (let channel = 0; channel < ffnWidth; channel++) {
-    let sum = 0;
-    for (let i = 0; i < hidden; i++) {
-      sum +=
-        Math.abs(matrices.gate[channel * hidden + i] as number) +
-        Math.abs(matrices.up[channel * hidden + i] as number) +
-        Math.abs(matrices.down[i * ffnWidth + channel] as number);
-    }
-    if (!Number.isFinite(sum))
-      throw new CodedError('WEIGHT_NOT_FINITE', `FFN channel ${channel} holds a weight that is not finite`);
-    importance[channel] = sum;
-  }
+export async function orderChannels(source: ModelSource): Promise<Int32Array> {
+  const { layers, ffnWidth } = source.config.shape;
+  const order = new Int32Array(layers * ffnWidth);
+  for (let layer = 0; layer < layers; layer++)
+    order.set(orderByImportance(await sumMagnitudes(source, layer)), layer * ffnWidth);
+  return order;
+}
+
+/** Numbers 0, 1, … from the most to the least important, ties by number. */
+export function orderByImportance(importance: Float64Array): Int32Array {
   return Int32Array.from(importance.keys()).sort(
     (a, b) => (importance[b] as number) - (importance[a] as number) || a - b,
   );
+}
+
+/** Summed absolute weights of each FFN channel of a layer, [ffn]. @throws WEIGHT_NOT_FINITE */
+async function sumMagnitudes(source: ModelSource, layer: number): Promise<Float64Array> {
+  const { hidden, ffnWidth } = source.config.shape;
+  const sums = new Float64Array(ffnWidth);
+  for (const module of ['gate', 'up'])
+    await forEachRows(source, `layers.${layer}.${module}`, (values, first) => {
+      for (let i = 0; i < values.length; i++) {
+        const channel = first + Math.floor(i / hidden);
+        sums[channel] = (sums[channel] as number) + Math.abs(values[i] as number);
+      }
+    });
+  await forEachRows(source, `layers.${layer}.down`, (values) => {
+    for (let i = 0; i < values.length; i++) {
+      const channel = i % ffnWidth;
+      sums[channel] = (sums[channel] as number) + Math.abs(values[i] as number);
+    }
+  });
+  const broken = sums.findIndex((sum) => !Number.isFinite(sum));
+  if (broken >= 0)
+    throw new CodedError(
+      'WEIGHT_NOT_FINITE',
+      `layer ${layer}: FFN channel ${broken} holds a weight that is not finite`,
+    );
+  return sums;
 }
 
 /** Digest of the order of all layers, I32 little-endian [layers, ffn]. */

@@ -20,22 +20,22 @@ export interface TensorToWrite extends TensorSpec {
   readonly data: Float32Array | Int32Array | Uint8Array;
 }
 
-interface FilePlan {
-  /** Length prefix, JSON and padding spaces. */
+export interface FilePlan {
+  /** Length prefix, JSON and padding spaces: all that is before the data. */
   readonly head: Uint8Array;
   /** Absolute offset of each tensor, in the order given. */
   readonly offsets: readonly number[];
   readonly size: number;
 }
 
-const specBytes = ({ dtype, shape }: TensorSpec): number => elementCount(shape) * dtypeBytes[dtype];
+export const specBytes = ({ dtype, shape }: TensorSpec): number => elementCount(shape) * dtypeBytes[dtype];
 const roundUp = (value: number, step: number): number => Math.ceil(value / step) * step;
 
 /**
- * Places the tensors. Offsets in the header count from the end of the header, so its own length
+ * Places the tensors in a file. Offsets in the header count from the end of the header, so its own length
  * does not change them; gaps become explicit U8 tensors because stock readers refuse holes.
  */
-function planTensorFile(
+export function planTensorFile(
   tensors: readonly TensorSpec[],
   metadata: Readonly<Record<string, string>>,
   alignment: Alignment,
@@ -92,32 +92,39 @@ export function encodeTensorFile(
   file.set(head);
   tensors.forEach((tensor, index) => {
     const offset = offsets[index] as number;
-    writeData(tensor, file.subarray(offset, offset + specBytes(tensor)));
+    const target = file.subarray(offset, offset + specBytes(tensor));
+    target.set(encodeValues(tensor, tensor.data, elementCount(tensor.shape)));
   });
   return file;
 }
 
-function writeData(tensor: TensorToWrite, target: Uint8Array): void {
-  const { name, dtype, shape, data } = tensor;
+/**
+ * Bytes of `count` values of a tensor, narrowed to its type where that is smaller. Values that are
+ * stored as they are given are not copied.
+ * @throws WEIGHT_DTYPE when a finite value does not fit into F16 or BF16
+ * @throws BUG when the data do not fit their description
+ */
+export function encodeValues(
+  { name, dtype, shape }: TensorSpec,
+  data: Float32Array | Int32Array | Uint8Array,
+  count: number,
+): Uint8Array {
   const raw = data instanceof Uint8Array;
   const floats = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-  if (data.length !== (raw ? target.length : elementCount(shape)))
+  if (data.length !== (raw ? count * dtypeBytes[dtype] : count))
     throw new CodedError(
       'BUG',
       `tensor "${name}" ${dtype} [${shape.join(', ')}] was given ${data.length} ${raw ? 'bytes' : 'values'}`,
     );
   if (!raw && (data instanceof Float32Array ? !floats : dtype !== 'I32'))
     throw new CodedError('BUG', `tensor "${name}" is ${dtype} and was given a ${data.constructor.name}`);
-  if (!raw && (dtype === 'F16' || dtype === 'BF16')) narrow(name, dtype, data, target);
-  else target.set(raw ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  if (raw) return data;
+  if (dtype === 'F16' || dtype === 'BF16') return narrow(name, dtype, data);
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-function narrow(
-  name: string,
-  dtype: 'F16' | 'BF16',
-  data: Float32Array | Int32Array,
-  target: Uint8Array,
-): void {
+function narrow(name: string, dtype: 'F16' | 'BF16', data: Float32Array | Int32Array): Uint8Array {
+  const target = new Uint8Array(2 * data.length);
   const toBits = dtype === 'F16' ? halfBits : bfloatBits;
   const infinity = dtype === 'F16' ? 0x7c00 : 0x7f80;
   for (let i = 0; i < data.length; i++) {
@@ -131,4 +138,5 @@ function narrow(
     target[2 * i] = bits & 0xff;
     target[2 * i + 1] = bits >> 8;
   }
+  return target;
 }

@@ -22,6 +22,11 @@ function halfValues(): Float32Array {
   return halfTable;
 }
 
+/** The F16 value that starts at a byte, little-endian; exact. */
+export function halfAt(bytes: Uint8Array, offset: number): number {
+  return halfValues()[(bytes[offset] as number) | ((bytes[offset + 1] as number) << 8)] as number;
+}
+
 /** Widens little-endian F16 bytes; exact. */
 export function floatsFromHalf(bytes: Uint8Array): Float32Array {
   const table = halfValues();

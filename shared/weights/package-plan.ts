@@ -1,12 +1,20 @@
+import { activeLayers, cutShape } from '../graph/layer-cut.js';
 import { groupOf } from '../graph/lora.js';
 import { type ModelShape, type ModuleName, moduleDims, moduleNames } from '../graph/model-shape.js';
-import { encodeGenome, type Genome } from '../space/genome.js';
+import { encodeGenome, type Genome, type Precision } from '../space/genome.js';
 import { type TensorSpec, tensorFileSize } from './encode-tensor-file.js';
 
 /** What a package file says of the super-adapter it was cut from. */
 export interface AdapterFacts {
   readonly rankMax: number;
   readonly alpha: number;
+  /**
+   * Its product counts only where the weights of the base's file of this precision are not 0, in training
+   * and when it is merged; beside a quantised file it also only counts as far as its numbers can say it.
+   * Absent: it counts everywhere.
+   * @source SQFT section 3.2, SparsePEFT and QA-SparsePEFT
+   */
+  readonly masked?: Precision;
   /** Modules the super-adapter holds; the others have rank 0 whatever the genome says. */
   readonly modules: readonly ModuleName[];
 }
@@ -16,7 +24,8 @@ const wholeAdapter: AdapterFacts = { rankMax: 32, alpha: 64, modules: moduleName
 /**
  * Tensors of a candidate's package, all F16, in file order. Unmerged: `layers.{i}.{m}.A` [r, in']
  * and `.B` [r, out']; merged: `layers.{i}.{m}`, the complete matrix in base layout, [out', in']
- * (down: [in', out'] as the base stores it). A prime marks FFN sides, cut to the layer's width.
+ * (down: [in', out'] as the base stores it). A prime marks sides cut to the layer's FFN width or its
+ * heads. Layers that are left out have none.
  */
 export function packageTensors(
   genome: Genome,
@@ -27,10 +36,11 @@ export function packageTensors(
   const add = (name: string, dims: readonly number[]): void => {
     specs.push({ name, dtype: 'F16', shape: dims });
   };
-  genome.layers.forEach(({ ranks, width }, layer) => {
+  for (const { layer, genes } of activeLayers(genome)) {
+    const { ranks } = genes;
     for (const module of moduleNames) {
       const name = `layers.${layer}.${module}`;
-      const [input, output] = moduleDims(shape, module, width);
+      const [input, output] = moduleDims(cutShape(shape, genes), module);
       if (genome.form === 'merged') {
         add(name, module === 'down' ? [input, output] : [output, input]);
       } else if (modules.includes(module) && ranks[groupOf[module]] > 0) {
@@ -39,7 +49,7 @@ export function packageTensors(
         add(`${name}.B`, [rank, output]);
       }
     }
-  });
+  }
   return specs;
 }
 

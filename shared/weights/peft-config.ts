@@ -1,12 +1,13 @@
 import { CodedError } from '../errors.js';
+import { quoteValue as quote } from './quote-value.js';
 
 /** What an import needs from a PEFT adapter_config.json. */
 export interface PeftConfig {
   /** Rank and scale of modules that no pattern names. */
   readonly rank: number;
   readonly scale: number;
-  /** Layers that are adapted; null means all. */
-  readonly layers: readonly number[] | null;
+  /** Whether a layer's module, such as "model.layers.0.mlp.up_proj", is to have an adapter. */
+  adapts(layer: number, module: string): boolean;
   /** Rank the config gives a module such as "model.layers.0.mlp.up_proj". */
   rankOf(module: string): number;
   /** Factor its product B·A is multiplied by. */
@@ -16,7 +17,6 @@ export interface PeftConfig {
 type Fields = Readonly<Record<string, unknown>>;
 const isRecord = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-const quote = (value: unknown): string => (JSON.stringify(value) ?? 'missing').slice(0, 80);
 const refuse = (what: string, found: unknown, wanted: string): CodedError =>
   new CodedError('ADAPTER_CONFIG', `adapter_config.json has ${what} = ${quote(found)}, wanted ${wanted}`);
 
@@ -67,10 +67,12 @@ export function parsePeftConfig(value: unknown): PeftConfig {
   const alphas = readPattern(value, 'alpha_pattern', isAlpha);
   const scale = (a: number, r: number): number => a / (value.use_rslora === true ? Math.sqrt(r) : r);
   const rankOf = (module: string): number => lookUp(ranks, module) ?? rank;
+  const layers = readLayers(value.layers_to_transform);
+  const isTarget = readTargets(value.target_modules);
   return {
     rank,
     scale: scale(alpha, rank),
-    layers: readLayers(value.layers_to_transform),
+    adapts: (layer, module) => (layers === null || layers.includes(layer)) && isTarget(module),
     rankOf,
     scaleOf: (module) => scale(lookUp(alphas, module) ?? alpha, rankOf(module)),
   };
@@ -100,4 +102,20 @@ function readLayers(found: unknown): number[] | null {
   if (!layers.every((layer): layer is number => Number.isInteger(layer) && (layer as number) >= 0))
     throw refuse('layers_to_transform', found, 'layer numbers');
   return layers;
+}
+
+/**
+ * Whether a module is among `target_modules` where these name layers ("layers.0.mlp.up_proj"). Names
+ * of modules alone mean every layer, and so does an expression, which is not evaluated.
+ * @source peft check_target_module_exists: an entry matches a path or the end of one
+ */
+function readTargets(found: unknown): (module: string) => boolean {
+  const names = Array.isArray(found) ? found.filter((name): name is string => typeof name === 'string') : [];
+  const paths = new Set(names.filter((name) => name.includes('layers.')));
+  if (paths.size === 0) return () => true;
+  const short = names.filter((name) => !paths.has(name));
+  return (module) => {
+    const below = module.slice(module.indexOf('layers.'));
+    return paths.has(module) || paths.has(below) || short.some((name) => module.endsWith(`.${name}`));
+  };
 }

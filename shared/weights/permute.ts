@@ -24,3 +24,16 @@ export function invertOrder(order: Int32Array): Int32Array {
   });
   return out;
 }
+
+/** The top left [rows, columns] block of a matrix; a view where its rows are whole, else a copy. */
+export function takeBlock(
+  matrix: Float32Array,
+  storedColumns: number,
+  [rows, columns]: readonly [number, number],
+): Float32Array {
+  if (columns === storedColumns) return matrix.subarray(0, rows * columns);
+  const block = new Float32Array(rows * columns);
+  for (let row = 0; row < rows; row++)
+    block.set(matrix.subarray(row * storedColumns, row * storedColumns + columns), row * columns);
+  return block;
+}

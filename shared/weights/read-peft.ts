@@ -6,12 +6,15 @@ import {
   moduleNames,
   readModelShape,
 } from '../graph/model-shape.js';
+import type { Precision } from '../space/genome.js';
 import { type AdapterFactors, encodeAdapterFile } from './adapter-file.js';
 import { parseChannelOrder } from './channel-order.js';
+import { type ModelOrders, orderOfSide, readModelOrders, sideOf } from './model-orders.js';
 import { modulePaths } from './module-paths.js';
 import { type PeftConfig, parsePeftConfig } from './peft-config.js';
+import { encodePeftRecord, type PeftModule, peftKey } from './peft-record.js';
 import { takeRows, transpose } from './permute.js';
-import { readFloats, readInts } from './read-values.js';
+import { readFloats } from './read-values.js';
 import type { TensorFile } from './tensor-file.js';
 
 const moduleOfPath = new Map<string, ModuleName>(moduleNames.map((module) => [modulePaths[module], module]));
@@ -45,11 +48,13 @@ export async function readPeftAdapter(
   file: TensorFile,
   base: AdapterBase,
   channelOrder?: unknown,
+  masked?: Precision,
 ): Promise<Uint8Array> {
   const peft = parsePeftConfig(config);
   const shape = readModelShape(base.file);
-  const order = await readInts(base.file, 'ffnOrder');
-  if (channelOrder !== undefined) requireSameOrder(parseChannelOrder(channelOrder, shape), order, shape);
+  const orders = await readModelOrders(base.file, shape);
+  if (channelOrder !== undefined)
+    requireSameOrder(parseChannelOrder(channelOrder, shape), orders.ffnOrder, shape);
   const recorded = file.metadata.ffnOrderDigest;
   if (recorded !== undefined && recorded !== base.file.metadata.ffnOrderDigest)
     throw new CodedError(
@@ -60,17 +65,26 @@ export async function readPeftAdapter(
   const present = moduleNames.filter((module) => pairs.some((layer) => layer[module]));
   requireAllLayers(pairs, present, peft, shape);
 
-  const ranks = pairs.flatMap((layer) =>
-    present.flatMap((module) => (layer[module] ? [rankOfPair(file, layer[module])] : [])),
+  // Every rank is held against its tensors before the largest of them takes memory.
+  const ranks = pairs.flatMap((modules, layer) =>
+    present.flatMap((module) => {
+      const pair = modules[module];
+      return pair ? [checkedRank(file, pair, { peft, shape, layer, module })] : [];
+    }),
   );
   const rankMax = ranks.reduce((largest, rank) => Math.max(largest, rank), 1);
+  const alpha = peft.scale * rankMax;
+  if (!Number.isFinite(alpha))
+    throw new CodedError(
+      'ADAPTER_CONFIG',
+      `adapter_config.json makes an alpha of ${alpha} at rank ${rankMax}, wanted a finite one`,
+    );
   const factors: Partial<Record<ModuleName, AdapterFactors>>[] = [];
   for (let layer = 0; layer < shape.layers; layer++) {
-    const layerOrder = order.subarray(layer * shape.ffnWidth, (layer + 1) * shape.ffnWidth);
     const modules: Partial<Record<ModuleName, AdapterFactors>> = {};
     for (const module of present) {
       const pair = pairs[layer]?.[module];
-      modules[module] = await readFactors({ file, peft, shape, layer, module, pair, rankMax, layerOrder });
+      modules[module] = await readFactors({ file, peft, shape, layer, module, pair, rankMax, orders });
     }
     factors.push(modules);
   }
@@ -79,9 +93,40 @@ export async function readPeftAdapter(
     baseDigest: base.digest,
     ffnOrderDigest: base.file.metadata.ffnOrderDigest ?? '',
     rankMax,
-    alpha: peft.scale * rankMax,
+    alpha,
     factors,
+    masked,
+    peft: encodePeftRecord({
+      dtype: dtypeOf(file),
+      modules: exceptionsOf(file, pairs, present, peft, rankMax),
+    }),
   });
+}
+
+/** The one number type of an adapter's tensors; of several, the one that holds all. */
+function dtypeOf(file: TensorFile): 'F32' | 'F16' | 'BF16' {
+  const [first, ...rest] = new Set([...file.tensors.values()].map(({ dtype }) => dtype));
+  return rest.length === 0 && (first === 'F16' || first === 'BF16') ? first : 'F32';
+}
+
+/** Ranks and scales of modules that the super-adapter's own do not tell. */
+function exceptionsOf(
+  file: TensorFile,
+  pairs: readonly Partial<Record<ModuleName, Pair>>[],
+  present: readonly ModuleName[],
+  peft: PeftConfig,
+  rankMax: number,
+): Record<string, PeftModule> {
+  const exceptions: Record<string, PeftModule> = {};
+  pairs.forEach((modules, layer) => {
+    for (const module of present) {
+      const pair = modules[module];
+      const rank = pair ? rankOfPair(file, pair) : 0;
+      const scale = pair ? peft.scaleOf(`model.layers.${layer}.${modulePaths[module]}`) : peft.scale;
+      if (rank !== rankMax || scale !== peft.scale) exceptions[peftKey(layer, module)] = { rank, scale };
+    }
+  });
+  return exceptions;
 }
 
 function requireSameOrder(found: Int32Array, wanted: Int32Array, shape: ModelShape): void {
@@ -124,7 +169,7 @@ function collectPairs(file: TensorFile, shape: ModelShape): Partial<Record<Modul
   return pairs;
 }
 
-/** Without layers_to_transform PEFT adapts every layer, so a missing one means a shallower base. */
+/** Where the config does not leave a layer out, PEFT adapts it, so a missing one means a shallower base. */
 function requireAllLayers(
   pairs: readonly Partial<Record<ModuleName, Pair>>[],
   present: readonly ModuleName[],
@@ -133,7 +178,7 @@ function requireAllLayers(
 ): void {
   pairs.forEach((modules, layer) => {
     for (const module of present) {
-      if (!modules[module] && (peft.layers === null || peft.layers.includes(layer)))
+      if (!modules[module] && peft.adapts(layer, `model.layers.${layer}.${modulePaths[module]}`))
         throw new CodedError(
           'ADAPTER_OTHER_BASE',
           `adapter has no ${modulePaths[module]} in layer ${layer}, the base has ${shape.layers} layers`,
@@ -152,6 +197,28 @@ function rankOfPair(file: TensorFile, pair: Pair): number {
   return file.tensors.get(requirePair(pair).a)?.shape[0] ?? 0;
 }
 
+/** The rank of a pair by the config. @throws ADAPTER_CONFIG or ADAPTER_OTHER_BASE when its tensors have another shape */
+function checkedRank(
+  file: TensorFile,
+  pair: Pair,
+  place: {
+    readonly peft: PeftConfig;
+    readonly shape: ModelShape;
+    readonly layer: number;
+    readonly module: ModuleName;
+  },
+): number {
+  const names = requirePair(pair);
+  const [input, output] = moduleDims(place.shape, place.module);
+  const rank = place.peft.rankOf(`model.layers.${place.layer}.${modulePaths[place.module]}`);
+  requireShape(file, names.a, [rank, input]);
+  requireShape(file, names.b, [output, rank]);
+  return rank;
+}
+
+/** Less than half of what neighbouring F16 or BF16 values differ by: rounding takes it away. */
+const NARROW_STEP = 2 ** -13;
+
 async function readFactors(place: {
   readonly file: TensorFile;
   readonly peft: PeftConfig;
@@ -160,9 +227,9 @@ async function readFactors(place: {
   readonly module: ModuleName;
   readonly pair: Pair | undefined;
   readonly rankMax: number;
-  readonly layerOrder: Int32Array;
+  readonly orders: ModelOrders;
 }): Promise<AdapterFactors> {
-  const { file, peft, shape, layer, module, pair, rankMax, layerOrder } = place;
+  const { file, peft, shape, layer, module, pair, rankMax, orders } = place;
   const [input, output] = moduleDims(shape, module);
   const a = new Float32Array(rankMax * input);
   const b = new Float32Array(rankMax * output);
@@ -170,8 +237,6 @@ async function readFactors(place: {
   const names = requirePair(pair);
   const path = `model.layers.${layer}.${modulePaths[module]}`;
   const rank = peft.rankOf(path);
-  requireShape(file, names.a, [rank, input]);
-  requireShape(file, names.b, [output, rank]);
   const sourceA = await readFloats(file, names.a);
   const sourceB = await readFloats(file, names.b);
   for (const [name, values] of [
@@ -181,17 +246,31 @@ async function readFactors(place: {
     if (!values.every(Number.isFinite))
       throw new CodedError('WEIGHT_NOT_FINITE', `tensor "${name}" holds a value that is not finite`);
   }
-  // FFN channels are the columns of down's A and the rows of gate's and up's B.
-  const sortsInput = module === 'down';
-  const sortsOutput = module === 'gate' || module === 'up';
+  const inputOrder = orderOfSide(orders, shape, layer, sideOf(module, 'input'));
+  const outputOrder = orderOfSide(orders, shape, layer, sideOf(module, 'output'));
   a.set(
-    sortsInput
-      ? transpose(takeRows(transpose(sourceA, rank, input), layerOrder, rank), input, rank)
-      : sourceA,
+    inputOrder === null
+      ? sourceA
+      : transpose(takeRows(transpose(sourceA, rank, input), inputOrder, rank), input, rank),
   );
-  b.set(transpose(sortsOutput ? takeRows(sourceB, layerOrder, rank) : sourceB, output, rank));
+  b.set(transpose(outputOrder === null ? sourceB : takeRows(sourceB, outputOrder, rank), output, rank));
   const fold = peft.scaleOf(path) / peft.scale;
-  return { a, b: fold === 1 ? b : b.map((value) => value * fold) };
+  const scaled = fold === 1 ? b : b.map((value) => value * fold);
+  if (!scaled.every(Number.isFinite))
+    throw new CodedError(
+      'WEIGHT_NOT_FINITE',
+      `tensor "${names.b}" times the quotient ${fold} of two scales is not finite`,
+    );
+  // As an export computes it, from the alpha that the file will record.
+  const unfold = (peft.scale * rankMax) / rankMax / peft.scaleOf(path);
+  const step = dtypeOf(file) === 'F32' ? 0 : NARROW_STEP;
+  const comesBack =
+    fold === 1 ||
+    b.every((value, at) => {
+      const back = Math.fround((scaled[at] as number) * unfold);
+      return Math.abs(back - value) <= Math.abs(value) * step;
+    });
+  return { a, b: scaled, ...(!comesBack && { importedB: sourceB }) };
 }
 
 function requireShape(file: TensorFile, name: string, wanted: readonly [number, number]): void {

@@ -1,6 +1,8 @@
 import { CodedError } from '../errors.js';
 import { limits } from '../protocol/limits.js';
 import type { ByteSource } from '../runtime.js';
+import { parseJson } from './parse-json.js';
+import { quoteValue as quote } from './quote-value.js';
 
 /** Element types we read and write, with the bytes of one element. */
 export const dtypeBytes = {
@@ -36,6 +38,8 @@ export const padPrefix = '__pad.';
 /** The deepest tensor any supported model has is a matrix; 8 leaves room for strangers' files. */
 const MAX_DIMENSIONS = 8;
 const METADATA = '__metadata__';
+/** Header, entry, and shape or offsets are one inside the other; 1,000 tensors have about 9,000 values. */
+const headerCeilings = { depth: 3, values: 2 ** 20 } as const;
 
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
@@ -47,8 +51,6 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isRange = (value: unknown): value is [number, number] =>
   Array.isArray(value) && value.length === 2 && value.every(isCount) && Number(value[0]) <= Number(value[1]);
-/** A stranger's text, short enough for a message. */
-const quote = (text: unknown): string => (JSON.stringify(text) ?? String(text)).slice(0, 80);
 
 /**
  * Reads and checks the header of a safetensors file: 8 bytes little-endian length, JSON header,
@@ -93,26 +95,31 @@ async function readHeader(source: ByteSource): Promise<{ bytes: number; value: R
       'SAFETENSORS_TRUNCATED',
       `weight file announces a header of ${bytes} bytes and has ${source.size - 8} after the length`,
     );
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(8, bytes)));
-  } catch (cause) {
-    throw new CodedError('SAFETENSORS_HEADER', 'header of the weight file is not JSON', { cause });
-  }
+  const value = parseJson(
+    await source.read(8, bytes),
+    { what: 'header of the weight file', offset: 8, code: 'SAFETENSORS_HEADER' },
+    headerCeilings,
+  );
   if (!isRecord(value))
-    throw new CodedError('SAFETENSORS_HEADER', 'header of the weight file is not a JSON object');
+    throw new CodedError(
+      'SAFETENSORS_HEADER',
+      `header of the weight file, at byte 8, is ${quote(value)}, wanted an object`,
+    );
   return { bytes, value };
 }
 
 function readMetadata(value: unknown): Record<string, string> {
   if (value === undefined) return {};
   if (!isRecord(value))
-    throw new CodedError('SAFETENSORS_HEADER', `${METADATA} is ${quote(value)}, wanted an object of strings`);
+    throw new CodedError(
+      'SAFETENSORS_HEADER',
+      `"${METADATA}" is ${quote(value)}, wanted an object of strings`,
+    );
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== 'string')
       throw new CodedError(
         'SAFETENSORS_HEADER',
-        `${METADATA} ${quote(key)} is ${quote(text)}, wanted a string`,
+        `"${METADATA}" ${quote(key)} is ${quote(text)}, wanted a string`,
       );
   }
   return value as Record<string, string>;

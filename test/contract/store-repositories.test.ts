@@ -18,8 +18,10 @@ const base: Base = {
   layers: 8,
   hidden: 256,
   ffnWidth: 768,
+  kvHeads: 4,
   vocab: 4096,
   tokenizerDigest: letterDigest('b'),
+  files: { fp32: { digest: letterDigest('a'), bytes: 2 ** 40 } },
   createdAtMs: 1_700_000_000_000,
 };
 const adapter: Adapter = {
@@ -309,6 +311,18 @@ testOnBothEngines((t, { place, fresh }) => {
       (await catalog.listBases()).map(({ name }) => name),
       ['tiny', 'newer'],
     );
+  });
+
+  t.test('a base: heads and files are noted later, and nothing else changes', async (t) => {
+    const { catalog } = await withModels(await fresh(t));
+    const old = { ...base, id: 'base_02', name: 'old', kvHeads: null };
+    await catalog.insertBase(old);
+    await catalog.updateBase(old.id, { kvHeads: 2 });
+    const files = { ...base.files, q4: { digest: letterDigest('4'), bytes: 5 } };
+    await catalog.updateBase(old.id, { files });
+    t.same(await catalog.findBase('old'), { ...old, kvHeads: 2, files });
+    t.same(await catalog.findBase('tiny'), base, 'the other one is as it was');
+    await catalog.updateBase('base_03', { kvHeads: 2 });
   });
 
   t.test('trainings', async (t) => {

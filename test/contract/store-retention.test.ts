@@ -19,7 +19,12 @@ const jobOf = (search: string, number: number, changes: Partial<StoredJob> = {})
   trialIds: [`trl_${search}_${number}`],
   deviceId: 'dev_01',
   state: 'SUCCEEDED',
-  body: { ...jobBody, baseDigest: letterDigest('7'), adapterDigest: letterDigest('8') },
+  body: {
+    ...jobBody,
+    baseDigest: letterDigest('7'),
+    sentinelBaseDigest: letterDigest('0'),
+    adapterDigest: letterDigest('8'),
+  },
   sends: 1,
   createdAtMs: 21,
   sentAtMs: 22,
@@ -52,8 +57,13 @@ async function withModels(store: Store): Promise<Store> {
     layers: 2,
     hidden: 8,
     ffnWidth: 16,
+    kvHeads: 1,
     vocab: 32,
     tokenizerDigest: letterDigest('b'),
+    files: {
+      fp32: { digest: letterDigest('a'), bytes: 1 },
+      q4: { digest: letterDigest('f'), bytes: 1 },
+    },
     createdAtMs: 1,
   });
   await store.catalog.insertAdapter({
@@ -116,20 +126,21 @@ testOnBothEngines((t, { fresh }) => {
       [...new Set((await store.retention.listNamedContent()).map((named) => named.digest[0]))]
         .sort()
         .join('');
-    t.equal(await digests(), '459abcde');
+    t.equal(await digests(), '459abcdef');
     await addSearch(store, 'one', 1);
-    t.equal(await digests(), '459abcde', 'a job that is over names nothing');
+    t.equal(await digests(), '459abcdef', 'a job that is over names nothing');
     await store.fleet.jobs.insert(jobOf('one', 1, { state: 'QUEUED', result: null }));
-    t.equal(await digests(), '45789abcde');
+    t.equal(await digests(), '045789abcdef');
     await store.releases.insertRelease(releaseOf('first', 'one', 1));
-    t.equal(await digests(), '1245789abcde');
+    t.equal(await digests(), '01245789abcdef');
     const rollout = { id: 'rol_01', releaseId: 'rel_first', state: 'running' as const, createdAtMs: 1 };
     await store.rollouts.insertRollout({ ...rollout, manifestDigest: letterDigest('6') }, []);
-    t.equal(await digests(), '12456789abcde');
+    t.equal(await digests(), '012456789abcdef');
     const by = new Map(
       (await store.retention.listNamedContent()).map((named) => [named.digest[0], named.by]),
     );
     t.equal(by.get('a'), 'base "tiny"');
+    t.equal(by.get('f'), 'base "tiny"', 'its file in q4');
     t.equal(by.get('5'), 'scorer of data set "rows"');
     t.equal(by.get('7'), 'job job_one_1');
   });

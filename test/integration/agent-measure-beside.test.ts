@@ -1,8 +1,12 @@
 import { type Measured, type MeasureTask, measureJob } from '@fleetlora/agent/measure';
 import { type Beside, Measurement, parseAs } from '@fleetlora/shared/protocol';
+import { encodeGenome, uniformGenome } from '@fleetlora/shared/space';
 import { median, sessionRatio, splitSessions } from '@fleetlora/shared/statistics';
 import t from 'tap';
 import { calmDoors, genomeText, openMeasureTask } from '../lib/measure-tasks.js';
+import { quantisableShape, quantiseTinyModel } from '../lib/quantised-model.js';
+import { tempFolder } from '../lib/temp-folder.js';
+import { createTinyModel } from '../lib/tiny-model.js';
 
 const child = (name: string): URL => new URL(`../lib/children/${name}-child.js`, import.meta.url);
 const plan = {
@@ -96,4 +100,25 @@ t.test('a plan whose samples and turns do not fit into a message is rejected', a
   // Five candidates and the first one's shared samples are 6 × 2,048; with turns 8 × 2,048.
   const task = await openMeasureTask(t, { others, sentinel, plan: most });
   t.match(await measureJob(task, calmDoors()), { outcome: 'rejected', reason: /16384 samples/ });
+});
+
+t.test('a sentinel in q4 beside a candidate in fp32 runs on a weight file of its own', async (t) => {
+  const model = await createTinyModel(await tempFolder(t), { shape: quantisableShape });
+  const { base: twin } = await quantiseTinyModel(model, 'q4');
+  const task = await openMeasureTask(t, {
+    folder: model.folder,
+    base: model.base.fileName,
+    adapter: model.adapter.fileName,
+    baseDigest: model.base.fileName,
+    adapterDigest: model.adapter.fileName,
+    genome: encodeGenome(uniformGenome(3, 4, 128)),
+    sentinel: encodeGenome({ ...uniformGenome(3, 1, 64), precision: 'q4' }),
+    sentinelBase: twin.fileName,
+    plan,
+  });
+  const { measurement } = await measured(task);
+  t.equal(measurement.beside?.sentinel, task.sentinel);
+  t.ok((measurement.beside?.decode.ratio ?? 0) > 0);
+  const { sentinelBase: _, ...without } = task;
+  t.match(await measureJob(without, calmDoors()), { outcome: 'rejected', reason: /q4, the base file fp32/ });
 });

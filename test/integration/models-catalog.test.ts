@@ -1,4 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeRandomModel } from '@fleetlora/bench/lib/random-hf-model';
 import { readRowsFile } from '@fleetlora/coordinator/models';
 import { presets } from '@fleetlora/shared/space';
 import { maxLineCharacters } from '@fleetlora/shared/text';
@@ -6,8 +8,9 @@ import { readTensorFile } from '@fleetlora/shared/weights';
 import t from 'tap';
 import { coded } from '../lib/coded.js';
 import { openModels, tinyAdapterFiles, tinyBaseFiles } from '../lib/open-models.js';
-import { findReference, missingReference } from '../lib/reference.js';
-import { tinyConfig, tinyModelFile, tinyPeftConfig } from '../lib/tiny-llama.js';
+import { checkout, findReference, missingReference } from '../lib/reference.js';
+import { tempFolder } from '../lib/temp-folder.js';
+import { tinyConfig, tinyModelFile, tinyPeftConfig, tinyTokenizer } from '../lib/tiny-llama.js';
 
 t.test('a base is laid out, stored by its digest and found by id and by name', async (t) => {
   const { catalog, content, upload } = await openModels(t);
@@ -36,6 +39,72 @@ t.test('a base is laid out, stored by its digest and found by id and by name', a
     base.digest,
     'equal input, equal file',
   );
+});
+
+t.test(
+  'a base in q8 and q4 beside its fp32 file, noted in its record whichever is ready first',
+  async (t) => {
+    const { catalog, content, store, upload } = await openModels(t);
+    const { base: folder } = await writeRandomModel(await tempFolder(t), 'llama3');
+    const names = ['config.json', 'model.safetensors', 'tokenizer.json'];
+    const files: Record<string, Uint8Array> = {};
+    for (const name of names) files[name] = await readFile(join(folder, name));
+    const base = await catalog.importBase({ name: 'random', files: await upload(files) });
+    const { digest, bytes } = base;
+    t.match(base, { kvHeads: 4, files: { fp32: { digest, bytes } } });
+    await Promise.all(
+      (['q8', 'q4', 'q4'] as const).map((precision) => catalog.quantiseBase('random', { precision })),
+    );
+    const quantised = await catalog.findBase(base.id);
+    t.same(Object.keys(quantised.files).sort(), ['fp32', 'q4', 'q8']);
+    for (const file of Object.values(quantised.files)) {
+      const source = await content.open(file.digest);
+      t.equal(source.size, file.bytes);
+      await source.close();
+    }
+    t.same(await catalog.quantiseBase('random', { precision: 'q8' }), quantised);
+    await t.rejects(catalog.quantiseBase('other', { precision: 'q8' }), coded('NOT_FOUND', '"other"'));
+
+    // As a version before 0.4 wrote it.
+    await store.catalog.updateBase(base.id, { kvHeads: null });
+    t.equal((await catalog.findBase('random')).kvHeads, 4);
+    t.equal((await store.catalog.findBase('random'))?.kvHeads, 4, 'read once');
+
+    // 8 FFN channels are no whole block.
+    await catalog.importBase({ name: 'tiny', files: await upload(tinyBaseFiles()) });
+    const refused = catalog.quantiseBase('tiny', { precision: 'q4' });
+    await t.rejects(refused, coded('UNSUPPORTED_ARCHITECTURE', 'ffnWidth', 8, 32));
+  },
+);
+
+t.test('a model in six shards with an index; a shard that is not there leaves nothing', async (t) => {
+  const { catalog, content, upload } = await openModels(t);
+  const folder = join(checkout, 'test', 'data', 'hf-models', 'llama-llama3-shards');
+  const index = JSON.parse(await readFile(join(folder, 'model.safetensors.index.json'), 'utf8'));
+  const shards = [...new Set(Object.values<string>(index.weight_map))];
+  t.equal(shards.length, 6);
+  const files: Record<string, unknown> = {
+    'tokenizer.json': tinyTokenizer(60),
+    'model.safetensors.index.json': index,
+  };
+  for (const name of ['config.json', ...shards]) files[name] = await readFile(join(folder, name));
+  const digests = await upload(files);
+  const before = (await readdir(content.folder)).sort();
+  const { [shards[2] as string]: _gone, ...missing } = digests;
+  await t.rejects(
+    catalog.importBase({ name: 'x', files: missing }),
+    coded('BAD_REQUEST', shards[2] as string),
+  );
+  const cut = await upload({ cut: (files[shards[2] as string] as Uint8Array).subarray(0, 9000) });
+  await t.rejects(
+    catalog.importBase({ name: 'x', files: { ...digests, [shards[2] as string]: cut.cut as string } }),
+    coded('SAFETENSORS_TRUNCATED'),
+  );
+  t.same((await readdir(content.folder)).filter((name) => name !== cut.cut).sort(), before);
+  const base = await catalog.importBase({ name: 'shards', files: digests });
+  t.match(base, { layers: 2, hidden: 48, vocab: 61, parameters: 36048 });
+  const other = { ...digests, 'model.gguf': digests['config.json'] as string };
+  await t.rejects(catalog.importBase({ name: 'x', files: other }), coded('BAD_REQUEST', 'model.gguf'));
 });
 
 t.test('bad bases are refused and leave neither record nor file', async (t) => {

@@ -81,6 +81,11 @@ const cases: [string, Genome, TinyModelOptions][] = [
     { shape: { tiedHead: false, kvHeads: 4 } },
   ],
   [
+    'largest, biases of q, k and v, a window of 3 tokens',
+    tinyGenomes['rank 4, width 24 everywhere'] as Genome,
+    { shape: { architecture: 'qwen2', qkvBias: true, slidingWindow: 3 } },
+  ],
+  [
     'largest, adapter on q and v alone',
     tinyGenomes['rank 4, width 24 everywhere'] as Genome,
     { modules: ['q', 'v'] },

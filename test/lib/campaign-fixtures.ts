@@ -32,6 +32,18 @@ export function measurement(decodeMs: number, prefillMs: number, genome: Genome)
   };
 }
 
+/** What a device that is `slower` times as slow as that of `costByMacs` measures, sure to 1 %. */
+export function slowed(genome: Genome, slower: number): Measurement {
+  const { macs } = costOf(genome, SHAPE);
+  const found = measurement((slower * macs) / 1e6, (slower * macs) / 1e5, genome);
+  const withInterval = (timing: Measurement['decode']): Measurement['decode'] => ({
+    ...timing,
+    lowMs: 0.99 * timing.p50Ms,
+    highMs: 1.01 * timing.p50Ms,
+  });
+  return { ...found, decode: withInterval(found.decode), prefill: withInterval(found.prefill) };
+}
+
 /** A device on which a token costs as much as its multiply-adds. */
 export const costByMacs = (genome: Genome): JobEnd => {
   const { macs } = costOf(genome, SHAPE);
@@ -86,8 +98,10 @@ export const base: Base = {
   layers: 8,
   hidden: 256,
   ffnWidth: 768,
+  kvHeads: 4,
   vocab: 4096,
   tokenizerDigest: digestOf('c'),
+  files: { fp32: { digest: digestOf('b'), bytes: 1 } },
   createdAtMs: 0,
 };
 export const dataset: Dataset = {

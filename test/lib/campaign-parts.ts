@@ -18,7 +18,7 @@ import type { RowSet } from '@fleetlora/coordinator/evaluation';
 import { createHostLease, type HostLease } from '@fleetlora/coordinator/host';
 import { splitFor } from '@fleetlora/coordinator/models';
 import { CodedError } from '@fleetlora/shared/errors';
-import { genomesOf } from '@fleetlora/shared/protocol';
+import { type Base, genomesOf } from '@fleetlora/shared/protocol';
 import { decodeGenome, type Genome } from '@fleetlora/shared/space';
 import { adapter, base, correctRows, dataset } from './campaign-fixtures.js';
 
@@ -58,6 +58,8 @@ export class World {
   readonly searches: StoredSearch[] = [];
   readonly trials: StoredTrial[] = [];
   readonly jobs: FakeJob[] = [];
+  /** The weight file of each scoring request. */
+  readonly scoredOn: { readonly genome: string; readonly baseDigest: string }[] = [];
   /** Each scoring request, as `genome rows`. */
   readonly scored: string[] = [];
   /** The rows of each. */
@@ -73,6 +75,7 @@ export class World {
   readonly #measuring = new Set<string>();
   /** Largest number of jobs that were unfinished at once. */
   mostWaiting = 0;
+  base: Base = base;
   dataset = dataset;
   hostBootId = 'host';
   parallel = 1;
@@ -140,7 +143,7 @@ export class World {
       newId: (prefix) => `${prefix}_${String(++this.#ids).padStart(10, '0')}`,
       models: {
         findAdapter: async (name) => found(adapter, name),
-        findBase: async (name) => found(base, name),
+        findBase: async (name) => found(this.base, name),
         findDataset: async (name) => found(this.dataset, name),
         splitFor,
       },
@@ -240,7 +243,7 @@ export class World {
       },
       evaluation: {
         parallel: this.parallel,
-        score: ({ genome, rows, numbers }) =>
+        score: ({ baseDigest, genome, rows, numbers }) =>
           step(async () => {
             const look = (): void => {
               if (this.#hostMeasures) this.collisions.push(`${genome} scored while measuring`);
@@ -250,6 +253,7 @@ export class World {
             await this.beforeScore();
             this.#scoring--;
             look();
+            this.scoredOn.push({ genome, baseDigest });
             this.scored.push(`${genome} ${rows.skip}+${rows.take} ${numbers}`);
             this.rowSets.push(rows);
             const correct = Math.round((this.answer(decodeGenome(genome), rows.skip) * rows.take) / 1000);

@@ -17,7 +17,7 @@ export interface ImportRule {
 
 const core = '@fleetlora/shared';
 const coreAndNode = [core, '@fleetlora/shared/node', 'node:'];
-const coreParts = ['protocol', 'graph', 'space', 'weights', 'text', 'statistics', 'engine'];
+const coreParts = ['protocol', 'graph', 'space', 'weights', 'text', 'statistics', 'engine', 'compress'];
 const coreRoot = ['errors', 'units', 'random', 'clock', 'runtime'];
 const corePackages = ['typebox', '@huggingface/tokenizers', '@huggingface/jinja', '@noble/hashes'];
 const domains = [

@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import type { ChatTemplateSource } from '@fleetlora/shared/text';
 import {
   bufferSource,
+  createBufferSink,
   layBase,
-  parseLlamaConfig,
+  openHfModel,
+  parseModelConfig,
   readPeftAdapter,
   readTensorFile,
+  tensorsOf,
 } from '@fleetlora/shared/weights';
 import { findReference } from './reference.js';
 import { tinyConfig, tinyModelFile, tinyPeftConfig, tinyPeftFile, tinyTokenizer } from './tiny-llama.js';
@@ -66,13 +69,14 @@ async function lay(model: {
 }): Promise<LaidModel> {
   const open = (bytes: Uint8Array) => readTensorFile(bufferSource(bytes));
   const tokenizerDigest = digestOf(model.tokenizer);
-  const { bytes: base } = await layBase({
-    config: parseLlamaConfig(model.config),
-    file: await open(model.model),
-    sourceDigest: digestOf(model.model),
-    tokenizerDigest,
-    chat: model.chat,
-  });
+  const source = openHfModel(
+    parseModelConfig(model.config),
+    tensorsOf(await open(model.model)),
+    digestOf(model.model),
+  );
+  const sink = createBufferSink();
+  await layBase(source, { tokenizerDigest, chat: model.chat ?? null }, sink);
+  const base = sink.bytes();
   const baseDigest = digestOf(base);
   const adapter = await readPeftAdapter(
     model.peftConfig,

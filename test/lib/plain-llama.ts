@@ -2,6 +2,7 @@ import { groupOf, type ModelShape, type ModuleName, moduleDims } from '@fleetlor
 import type { Genome, LayerGenome } from '@fleetlora/shared/space';
 import type { TokenRow } from '@fleetlora/shared/text';
 import { readAdapterFacts, readFloats } from '@fleetlora/shared/weights';
+import { readFullWeights } from './full-weights.js';
 import type { TinyModel } from './tiny-model.js';
 
 type Values = ArrayLike<number>;
@@ -10,8 +11,9 @@ export type Factors = Map<string, Float64Array>;
 
 /**
  * A Llama written down plainly in double precision: no graph, no cache, no slicing of weights. A
- * candidate is the full-size computation in which unused ranks and FFN channels are multiplied by
- * zero, so it says what slices must equal without making any.
+ * candidate is the full-size computation in which unused ranks, FFN channels and heads are multiplied
+ * by zero, and layers that are left out add nothing, so it says what slices must equal without making
+ * any. A quantised base is computed with the weights that its numbers stand for.
  * @source transformers modeling_llama.py, peft LoraLayer
  */
 export interface PlainLlama {
@@ -27,10 +29,19 @@ export interface PlainLlama {
   loss(rows: readonly TokenRow[], genome: Genome): number;
 }
 
-export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promise<PlainLlama> {
-  const weights = new Map<string, Float32Array>();
-  for (const [name, entry] of base.file.tensors)
-    if (entry.dtype === 'F32') weights.set(name, await readFloats(base.file, name));
+/**
+ * @param activations of the products with quantised matrices: as they are, or rounded as the kernels
+ *   round them, to 127 steps of the largest of each 32
+ * @param onInput told of what goes into each linear module at each position
+ */
+export async function readPlainLlama(
+  { shape, base, adapter }: TinyModel,
+  activations: 'exact' | 'rounded' = 'exact',
+  onInput?: (layer: number, module: ModuleName, x: Float64Array) => void,
+): Promise<PlainLlama> {
+  const weights = await readFullWeights(base.file);
+  const rounds = activations === 'rounded' && (base.file.metadata.precision ?? 'fp32') !== 'fp32';
+  const asMultiplied = (x: Values): Values => (rounds ? roundBlocks(x) : x);
   const factors: Factors = new Map();
   for (const name of adapter.file.tensors.keys())
     factors.set(name, Float64Array.from(await readFloats(adapter.file, name)));
@@ -47,10 +58,13 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
       // The base stores down as [in, out], every other matrix as [out, in].
       const [perOutput, perInput] = module === 'down' ? [1, output] : [input, 1];
       const y = new Float64Array(output);
+      const multiplied = asMultiplied(x);
+      onInput?.(layer, module, Float64Array.from(multiplied));
+      const bias = weights.get(`${name}.bias`);
       for (let o = 0; o < output; o++) {
-        let sum = 0;
+        let sum = bias?.[o] ?? 0;
         for (let i = 0; i < input; i++)
-          sum += (stored[o * perOutput + i * perInput] as number) * (x[i] as number);
+          sum += (stored[o * perOutput + i * perInput] as number) * (multiplied[i] as number);
         y[o] = sum;
       }
       const a = factors.get(`${name}.A`);
@@ -66,16 +80,30 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
       return y;
     };
 
+    /** Attention in which heads that are not kept say nothing. */
+    const attended = (
+      q: Float64Array,
+      k: readonly Float64Array[],
+      v: readonly Float64Array[],
+      position: number,
+      layer: number,
+    ): Float64Array => {
+      const kept = genesAt(position, layer)?.kvHeads ?? shape.kvHeads;
+      const size = kept * (shape.heads / shape.kvHeads) * shape.headDim;
+      return attend(q, k, v, position, shape).map((value, at) => (at < size ? value : 0));
+    };
+
     let hidden: Float64Array[] = Array.from(ids, (id) =>
       Float64Array.from(weight('embed').subarray(id * shape.hidden, (id + 1) * shape.hidden)),
     );
     for (let layer = 0; layer < shape.layers; layer++) {
+      const before = hidden;
       const normed = hidden.map((x) => rmsNorm(x, weight(`layers.${layer}.inputNorm`), shape));
       const q = normed.map((x, position) => rotate(linear(layer, 'q', x, position), position, shape));
       const k = normed.map((x, position) => rotate(linear(layer, 'k', x, position), position, shape));
       const v = normed.map((x, position) => linear(layer, 'v', x, position));
       hidden = hidden.map((x, position) =>
-        add(x, linear(layer, 'o', attend(q[position] as Float64Array, k, v, position, shape), position)),
+        add(x, linear(layer, 'o', attended(q[position] as Float64Array, k, v, position, layer), position)),
       );
       hidden = hidden.map((x, position) => {
         const width = genesAt(position, layer)?.width ?? shape.ffnWidth;
@@ -87,10 +115,13 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
         );
         return add(x, linear(layer, 'down', active, position));
       });
+      hidden = hidden.map((x, position) =>
+        genesAt(position, layer)?.skipped ? (before[position] as Float64Array) : x,
+      );
     }
     const head = weight(shape.tiedHead ? 'embed' : 'head');
     return hidden.map((x) => {
-      const out = rmsNorm(x, weight('norm'), shape);
+      const out = Float64Array.from(asMultiplied(rmsNorm(x, weight('norm'), shape)));
       return Float64Array.from({ length: shape.vocab }, (_, token) =>
         dot(head.subarray(token * shape.hidden), out),
       );
@@ -117,23 +148,44 @@ export async function readPlainLlama({ shape, base, adapter }: TinyModel): Promi
   };
 }
 
+/** As accuracy level 4 of MatMulNBits says: 8 bits a block of 32 inputs. */
+function roundBlocks(x: Values): Float64Array {
+  const rounded = Float64Array.from(x);
+  for (let from = 0; from < rounded.length; from += 32) {
+    const block = rounded.subarray(from, from + 32);
+    const step = Math.max(...block.map(Math.abs)) / 127;
+    block.forEach((value, i) => {
+      block[i] = step === 0 ? 0 : Math.round(value / step) * step;
+    });
+  }
+  return rounded;
+}
+
 const isList = (genome: Genome | null | readonly Genome[]): genome is readonly Genome[] =>
   Array.isArray(genome);
 const add = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value + (b[i] as number));
 /** Over the length of `b`. */
-function dot(a: Values, b: Float64Array): number {
+export function dot(a: Values, b: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < b.length; i++) sum += (a[i] as number) * (b[i] as number);
   return sum;
 }
 
-function rmsNorm(x: Float64Array, gain: Values, { rmsEpsilon }: ModelShape): Float64Array {
+export function rmsNorm(
+  x: Float64Array,
+  gain: Values,
+  { rmsEpsilon }: Pick<ModelShape, 'rmsEpsilon'>,
+): Float64Array {
   const inverse = 1 / Math.sqrt(dot(x, x) / x.length + rmsEpsilon);
   return x.map((value, i) => value * inverse * (gain[i] as number));
 }
 
 /** Rotary positions: within each head, element i turns with element i + headDim / 2. */
-function rotate(x: Float64Array, position: number, { headDim, ropeTheta }: ModelShape): Float64Array {
+export function rotate(
+  x: Float64Array,
+  position: number,
+  { headDim, ropeTheta }: Pick<ModelShape, 'headDim' | 'ropeTheta'>,
+): Float64Array {
   const half = headDim / 2;
   return x.map((value, index) => {
     const i = index % headDim;
@@ -143,20 +195,26 @@ function rotate(x: Float64Array, position: number, { headDim, ropeTheta }: Model
   });
 }
 
-/** Causal attention of one query over the positions up to its own; heads share keys in groups. */
-function attend(
+/** Causal attention of one query over a window's positions up to its own; heads share keys in groups. */
+export function attend(
   q: Float64Array,
   keys: readonly Float64Array[],
   values: readonly Float64Array[],
   position: number,
-  { heads, kvHeads, headDim }: ModelShape,
+  {
+    heads,
+    kvHeads,
+    headDim,
+    slidingWindow = position + 1,
+  }: Pick<ModelShape, 'heads' | 'kvHeads' | 'headDim' | 'slidingWindow'>,
 ): Float64Array {
+  const first = Math.max(position + 1 - slidingWindow, 0);
   const out = new Float64Array(heads * headDim);
   for (let head = 0; head < heads; head++) {
     const from = Math.floor(head / (heads / kvHeads)) * headDim;
     const query = q.subarray(head * headDim, (head + 1) * headDim);
     const scores = keys
-      .slice(0, position + 1)
+      .slice(first, position + 1)
       .map((key) => dot(key.subarray(from), query) / Math.sqrt(headDim));
     const largest = Math.max(...scores);
     const exponents = scores.map((score) => Math.exp(score - largest));
@@ -165,7 +223,7 @@ function attend(
       for (let d = 0; d < headDim; d++)
         out[head * headDim + d] =
           (out[head * headDim + d] as number) +
-          (exponent / sum) * ((values[at] as Float64Array)[from + d] as number);
+          (exponent / sum) * ((values[first + at] as Float64Array)[from + d] as number);
     });
   }
   return out;

@@ -1,3 +1,4 @@
+import { deviates, huggingFaceTensors } from '@fleetlora/bench/lib/random-hf-model';
 import {
   type ModelShape,
   type ModuleName,
@@ -6,16 +7,17 @@ import {
   type WeightFile,
 } from '@fleetlora/shared/graph';
 import { createFileContentStore } from '@fleetlora/shared/node';
-import { createRandom, type Random } from '@fleetlora/shared/random';
+import { createRandom } from '@fleetlora/shared/random';
 import type { TokenRow } from '@fleetlora/shared/text';
 import {
   bufferSource,
+  createBufferSink,
   encodeAdapterFile,
   encodeTensorFile,
   layBase,
-  modulePaths,
+  openHfModel,
   readTensorFile,
-  type TensorToWrite,
+  tensorsOf,
 } from '@fleetlora/shared/weights';
 
 /**
@@ -71,13 +73,11 @@ export async function createTinyModel(folder: string, options: TinyModelOptions 
     return { fileName, file: await readTensorFile(bufferSource(bytes)) };
   };
   const model = encodeTensorFile(huggingFaceTensors(shape, random), { format: 'pt' }, { alignment: 'none' });
-  const { bytes } = await layBase({
-    config: { shape, stopIds: [0] },
-    file: await readTensorFile(bufferSource(model)),
-    sourceDigest: 'a'.repeat(64),
-    tokenizerDigest: 'b'.repeat(64),
-  });
-  const base = await put(bytes);
+  const tensors = tensorsOf(await readTensorFile(bufferSource(model)));
+  const source = openHfModel({ shape, stopIds: [0] }, tensors, 'a'.repeat(64));
+  const sink = createBufferSink();
+  await layBase(source, { tokenizerDigest: 'b'.repeat(64) }, sink);
+  const base = await put(sink.bytes());
   const modules = options.modules ?? moduleNames;
   const adapter = await put(
     encodeAdapterFile({
@@ -111,37 +111,4 @@ export function randomRows(
     ids: Int32Array.from({ length }, () => random.below(shape.vocab)),
     targetStart: length - (options.targets ?? 2),
   }));
-}
-
-function deviates(random: Random, count: number, scale: number): Float32Array {
-  return Float32Array.from({ length: count }, () => random.normal() * scale);
-}
-
-function huggingFaceTensors(shape: ModelShape, random: Random): TensorToWrite[] {
-  const matrix = (name: string, rows: number, columns: number, scale: number): TensorToWrite => ({
-    name,
-    dtype: 'F32',
-    shape: [rows, columns],
-    data: deviates(random, rows * columns, scale),
-  });
-  const gain = (name: string): TensorToWrite => ({
-    name,
-    dtype: 'F32',
-    shape: [shape.hidden],
-    data: deviates(random, shape.hidden, 0.2).map((value) => 1 + value),
-  });
-  const { hidden, vocab } = shape;
-  return [
-    matrix('model.embed_tokens.weight', vocab, hidden, 0.5),
-    ...(shape.tiedHead ? [] : [matrix('lm_head.weight', vocab, hidden, 0.5)]),
-    gain('model.norm.weight'),
-    ...Array.from({ length: shape.layers }, (_, layer) => [
-      gain(`model.layers.${layer}.input_layernorm.weight`),
-      gain(`model.layers.${layer}.post_attention_layernorm.weight`),
-      ...moduleNames.map((module) => {
-        const [input, output] = moduleDims(shape, module);
-        return matrix(`model.layers.${layer}.${modulePaths[module]}.weight`, output, input, 0.3);
-      }),
-    ]).flat(),
-  ];
 }

@@ -46,7 +46,7 @@ t.test('bad usage ends with code 2 and one line that names what is wrong', async
   const cases: [string[], RegExp][] = [
     [['nonsense'], /unknown command 'nonsense'/],
     [['devices', '--nonsense'], /unknown option '--nonsense'/],
-    [['base', 'import'], /missing required argument 'dir'/],
+    [['base', 'import'], /missing required argument 'path'/],
     [['train', '--base', 'b'], /required option '--space <space>'/],
     [['train', '--base', 'b', '--space', 'lonas', '--out', 'o'], /no data was given, wanted --data FILE or/],
     [['train', '--base', 'b', '--space', 'x', '--out', 'o', '--data', 'f', '--dataset', 'd'], /both given/],
@@ -179,7 +179,7 @@ t.test('a running coordinator: found by its folder, data as JSON, errors as one 
     t.match(refused.stderr, /fleetlora: SAFETENSORS_TRUNCATED: /);
     t.strictSame(JSON.parse((await runCli('fleetlora', ['base', 'list', '--json'], at)).stdout), []);
     const missing = await runCli('fleetlora', ['base', 'import', join(folder, 'nowhere')], at);
-    t.match(missing.stderr, /^fleetlora: NOT_FOUND: .*nowhere\/config\.json/);
+    t.match(missing.stderr, /^fleetlora: NOT_FOUND: .*nowhere cannot be read/);
   });
 
   await t.test('a second coordinator on the same folder, port or on another address: code 1', async (t) => {

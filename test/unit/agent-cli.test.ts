@@ -6,7 +6,9 @@ import { openGates } from '@fleetlora/bench/lib/open-gates';
 import { CommanderError } from 'commander';
 import t, { type Test } from 'tap';
 import { layTinyModel } from '../lib/laid-models.js';
+import { quantisableShape, quantiseTinyModel } from '../lib/quantised-model.js';
 import { tempFolder } from '../lib/temp-folder.js';
+import { createTinyModel } from '../lib/tiny-model.js';
 
 /** Runs a command line in this process, as the binary does. */
 async function run(
@@ -166,6 +168,37 @@ t.test('measure: a candidate without a coordinator', async (t) => {
     measurement: { decode: { n: 5 } },
   });
   t.same((await readdir(folder)).sort(), ['adapter', 'base'], 'nothing is left beside the files');
+});
+
+t.test('measure: a name stands for a candidate in the precision of the base file', async (t) => {
+  const model = await createTinyModel(await tempFolder(t), { shape: quantisableShape });
+  const { folder, base, adapter } = await quantiseTinyModel(model, 'q4');
+  const files = ['--base', join(folder, base.fileName), '--adapter', join(folder, adapter.fileName)];
+  const plan = [
+    '--prompt-tokens',
+    '8',
+    '--kv-tokens',
+    '8',
+    '--prefill-repeats',
+    '1',
+    '--decode-repeats',
+    '2',
+  ];
+  const measured = await run([
+    'measure',
+    ...files,
+    ...plan,
+    '--sessions',
+    '1',
+    '--genome',
+    'middle',
+    '--json',
+  ]);
+  t.equal(measured.code, 0, measured.stderr);
+  t.match(JSON.parse(measured.stdout), {
+    genome: 'g2:u:q4:2.2.2.2.96/2.2.2.2.96/2.2.2.2.96',
+    outcome: 'measured',
+  });
 });
 
 t.test('measure --against: two more candidates beside the first, in the same sessions', async (t) => {

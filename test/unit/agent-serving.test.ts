@@ -4,10 +4,9 @@ import {
   createServingActivity,
   generateText,
   type ModelProcess,
-  sampleToken,
   type TextRequest,
 } from '@fleetlora/agent/serve';
-import type { Decoder } from '@fleetlora/shared/engine';
+import type { LoopDecoder } from '@fleetlora/shared/engine';
 import { CodedError } from '@fleetlora/shared/errors';
 import { createRandom } from '@fleetlora/shared/random';
 import { createTokenizer } from '@fleetlora/shared/text';
@@ -28,21 +27,21 @@ const never = async () => false;
 const turn = () => new Promise(setImmediate);
 const joined = (turns: readonly { content: string }[]) => turns.map(({ content }) => content).join('\n');
 
-/** A decoder of 8 positions that says the given text, then the end token 0. */
-function createParrot(text: string): Decoder {
+/** A decoder of 8 positions that says the given text, then the end token 0; `chunks` gets what is asked. */
+function createParrot(text: string, chunks: number[] = []): LoopDecoder {
   const ids = [...tokenizer.encode(text), 0];
   let said = 0;
-  const next = async () => {
-    const logits = new Float32Array(257);
-    logits[ids[said++] ?? 0] = 1;
-    return logits;
-  };
   return {
     positions: 8,
     vocab: 257,
     length: 0,
-    prefill: next,
-    step: next,
+    async write(_, { count, stopIds }) {
+      chunks.push(count);
+      const written: number[] = [];
+      while (written.length < count && !stopIds.includes(written.at(-1) ?? -1))
+        written.push(ids[said++] ?? 0);
+      return written;
+    },
     reset() {
       said = 0;
     },
@@ -133,27 +132,31 @@ t.test(
   },
 );
 
-t.test('a canceled completion stops at the next token', async (t) => {
+t.test('a canceled completion stops at the next chunk', async (t) => {
   let asked = 0;
   const answer = await complete('wxyz', {}, async () => ++asked > 2);
-  t.equal(answer.text, 'wx');
+  t.equal(answer.text, 'wxy');
 });
 
-t.test('sampling: temperature 0 takes the likeliest, 1 draws in proportion', (t) => {
-  const logits = Float32Array.from([Math.log(1), Math.log(3), Math.log(6)]);
-  t.equal(sampleToken(logits, 0, createRandom(1)), 2);
-  const random = createRandom(7);
-  const counts = [0, 0, 0];
-  for (let i = 0; i < 10_000; i++) {
-    const id = sampleToken(logits, 1, random);
-    counts[id] = (counts[id] ?? 0) + 1;
-  }
-  // Expected 1000, 3000, 6000; five standard deviations are 150, 229 and 245.
-  t.ok(Math.abs((counts[0] ?? 0) - 1000) < 150, `${counts}`);
-  t.ok(Math.abs((counts[1] ?? 0) - 3000) < 229, `${counts}`);
-  const huge = Float32Array.from([1000, 0]);
-  t.equal(sampleToken(huge, 0.01, createRandom(1)), 0, 'no overflow');
-  t.end();
+t.test('chunks grow from one token, and to no more than may be written', async (t) => {
+  const chunksOf = async (positions: number, maxTokens: number): Promise<number[]> => {
+    const chunks: number[] = [];
+    await generateText(
+      {
+        decoder: { ...createParrot('x'.repeat(40), chunks), positions },
+        tokenizer,
+        stopIds: [0],
+        renderChat: joined,
+      },
+      request({ maxTokens }),
+      createRandom(1),
+      { isCanceled: never, onPiece: async () => {} },
+    );
+    return chunks;
+  };
+  t.same(await chunksOf(40, 25), [1, 2, 4, 8, 8, 2]);
+  t.same(await chunksOf(8, 6), [1, 2, 3]);
+  t.same(await chunksOf(8, 1), [1]);
 });
 
 t.test('activity: idle is when nothing is under way', async (t) => {

@@ -1,29 +1,10 @@
 import type { JobEnd } from '@fleetlora/coordinator/campaign';
-import type { Beside, Measurement } from '@fleetlora/shared/protocol';
+import type { Beside } from '@fleetlora/shared/protocol';
 import { costOf, type Genome } from '@fleetlora/shared/space';
 import t from 'tap';
-import {
-  costByMacs,
-  type FakeDevice,
-  measurement,
-  SHAPE,
-  searchStart,
-  World,
-} from '../lib/campaign-parts.js';
+import { costByMacs, type FakeDevice, SHAPE, searchStart, slowed, World } from '../lib/campaign-parts.js';
 
 const spec = (change = {}) => searchStart({ trials: 12, finalRows: 0, sentinelEvery: 100, ...change });
-
-/** Of a candidate of `macs` on a machine that is `slower` times as slow at the moment. */
-function timed(genome: Genome, slower: number): Measurement {
-  const { macs } = costOf(genome, SHAPE);
-  const sure = measurement((slower * macs) / 1e6, (slower * macs) / 1e5, genome);
-  const narrow = (timing: Measurement['decode']): Measurement['decode'] => ({
-    ...timing,
-    lowMs: 0.99 * timing.p50Ms,
-    highMs: 1.01 * timing.p50Ms,
-  });
-  return { ...sure, decode: narrow(sure.decode), prefill: narrow(sure.prefill) };
-}
 
 /** Its speed changes from job to job, and the turns with the sentinel know nothing of that. */
 function swinging(withTurns: boolean): FakeDevice {
@@ -42,7 +23,7 @@ function swinging(withTurns: boolean): FakeDevice {
     const slower = 1 + 0.4 * Math.sin(jobs++);
     return {
       outcome: 'measured',
-      measurements: [{ ...timed(genome, slower), ...(withTurns && { beside: turns }) }],
+      measurements: [{ ...slowed(genome, slower), ...(withTurns && { beside: turns }) }],
     };
   };
   return {
@@ -51,7 +32,7 @@ function swinging(withTurns: boolean): FakeDevice {
     measure: answer,
     sentinel(genome) {
       sentinelMacs = costOf(genome, SHAPE).macs;
-      return { outcome: 'measured', measurements: [timed(genome, 1)] };
+      return { outcome: 'measured', measurements: [slowed(genome, 1)] };
     },
   };
 }

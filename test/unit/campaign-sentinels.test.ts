@@ -1,16 +1,8 @@
 import type { Campaign, JobEnd } from '@fleetlora/coordinator/campaign';
 import { defaultMeasurePlan, type Measurement } from '@fleetlora/shared/protocol';
-import { costOf, encodeGenome, type Genome, type SearchSpaceFile } from '@fleetlora/shared/space';
+import { encodeGenome, type Genome, type SearchSpaceFile } from '@fleetlora/shared/space';
 import t from 'tap';
-import {
-  adapter,
-  costByMacs,
-  type FakeDevice,
-  measurement,
-  SHAPE,
-  searchStart,
-  World,
-} from '../lib/campaign-parts.js';
+import { adapter, costByMacs, type FakeDevice, searchStart, slowed, World } from '../lib/campaign-parts.js';
 
 const board = (digit: number, change: Partial<FakeDevice> = {}): FakeDevice => ({
   id: `dev_000000000${digit}`,
@@ -18,17 +10,6 @@ const board = (digit: number, change: Partial<FakeDevice> = {}): FakeDevice => (
   measure: costByMacs,
   ...change,
 });
-/** A measurement of a device that is `slower` times as slow as another, sure to 1 %. */
-function slowed(genome: Genome, slower: number): Measurement {
-  const { macs } = costOf(genome, SHAPE);
-  const sure = measurement((slower * macs) / 1e6, (slower * macs) / 1e5, genome);
-  const withInterval = (timing: Measurement['decode']): Measurement['decode'] => ({
-    ...timing,
-    lowMs: 0.99 * timing.p50Ms,
-    highMs: 1.01 * timing.p50Ms,
-  });
-  return { ...sure, decode: withInterval(sure.decode), prefill: withInterval(sure.prefill) };
-}
 /** A device whose speed is that of its last sentinel; `speeds` are those of its sentinels in order, the last one stays. */
 function changing(digit: number, speeds: readonly number[], change: Partial<FakeDevice> = {}): FakeDevice {
   let slower = speeds[0] ?? 1;

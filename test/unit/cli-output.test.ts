@@ -64,6 +64,16 @@ t.test('a genome in words: one value, or a range with its mean over layers and g
   t.equal(describeGenome('g1:u:32.32.32.32.768/32.32.32.32.768'), 'r 32, w 768');
   // Ranks 4 4 4 4 and 32 32 32 32: mean 18; widths 384 and 768: mean 576.
   t.equal(describeGenome('g1:m:4.4.4.4.384/32.32.32.32.768'), 'r 4-32 (mean 18), w 384-768 (mean 576)');
+  // Layers that are left out have neither ranks nor widths.
+  t.equal(
+    describeGenome('g2:u:q4:8.8.8.8.384.2/-/8.8.8.8.384/-'),
+    'q4, r 8, w 384, kv 2 in 1 of 2 layers, without layers 1, 3',
+  );
+  t.equal(
+    describeGenome('g2:u:fp32:8.8.8.8.384.1/8.8.8.8.384.2/-'),
+    'r 8, w 384, kv 1-2 (mean 2), without layer 2',
+  );
+  t.equal(describeGenome('g2:u:q8:8.8.8.8.384'), 'q8, r 8, w 384');
 });
 
 t.test(

@@ -48,6 +48,29 @@ t.test('put, putFile and renew of what is there count as a use; its time tells',
   t.equal(await renewed(() => store.has(ABC)), false, 'a look is no use');
 });
 
+t.test('begin: written piece by piece, named by its SHA-256 at the end, not there before', async (t) => {
+  const store = await createFileContentStore(t.testdir());
+  const writer = await store.begin();
+  await writer.expect(3);
+  await writer.write(text('a'));
+  await writer.write(text('bc'));
+  t.equal(writer.bytes, 3);
+  t.equal(await store.has(ABC), false);
+  t.equal(await writer.finish(), ABC);
+  await writer.discard();
+  t.equal(await readFile(store.pathOf(ABC), 'utf8'), 'abc');
+  const { ino } = await stat(store.pathOf(ABC));
+  const again = await store.begin();
+  await again.write(text('abc'));
+  t.equal(await again.finish(), ABC);
+  t.equal((await stat(store.pathOf(ABC))).ino, ino, 'the second time stores nothing');
+  const given = await store.begin();
+  await given.write(text('x'));
+  await given.discard();
+  t.same(await readdir(store.folder), [ABC], 'no part file is left');
+  await t.rejects((await store.begin()).expect(2 ** 53), coded('DISK_FULL', store.folder, 2 ** 53));
+});
+
 t.test('content that is not there, and a name that is no digest', async (t) => {
   const store = await createFileContentStore(t.testdir());
   const absent = '0'.repeat(64);

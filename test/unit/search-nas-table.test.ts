@@ -43,9 +43,8 @@ function activeParameters(genome: Genome): number {
   return adapterParameters + genome.layers.reduce((sum, { width }) => sum + 3 * shape.hidden * width, 0);
 }
 
-t.test('anchored search on the accuracy table', { skip: missingReference(...TABLE) }, async (t) => {
-  const table = readTable(findReference(...TABLE) as string);
-  const space = bindSearchSpace(
+function tableSpace() {
+  return bindSearchSpace(
     {
       version: 1,
       name: 'pairs',
@@ -57,6 +56,11 @@ t.test('anchored search on the accuracy table', { skip: missingReference(...TABL
     },
     { layerCount: 4, ffnWidth: 768 },
   );
+}
+
+t.test('anchored search on the accuracy table', { skip: missingReference(...TABLE) }, async (t) => {
+  const table = readTable(findReference(...TABLE) as string);
+  const space = tableSpace();
   const all = [...table.values()];
   const corner = [0, 1].map((axis) => Math.max(...all.map((vector) => vector[axis] as number)) * (1 + 1e-9));
   const whole = hypervolume(all, corner);
@@ -87,5 +91,33 @@ t.test('anchored search on the accuracy table', { skip: missingReference(...TABL
         (found[place] as number) >= bound,
         `${name} at ${BUDGETS[place]}: ${found[place]?.toFixed(1)} % of at least ${bound}`,
       );
+  }
+});
+
+t.test('hill climbing on the accuracy table', { skip: missingReference(...TABLE) }, async (t) => {
+  const table = readTable(findReference(...TABLE) as string);
+  const space = tableSpace();
+  /** Fewest errors of the first `budget` candidates that are not baselines; median of the seeds. */
+  const errors = (name: StrategyName, budget: number): number =>
+    median(
+      Array.from({ length: SEEDS }, (_, seed) => {
+        const strategy = createStrategy(name, space, seed);
+        let best = 1;
+        for (let trial = 0; trial < budget + 3; trial++) {
+          const { genome, label } = strategy.ask() as { genome: Genome; label: string | null };
+          const vector = table.get(keyOf(genome)) as readonly [number, number];
+          strategy.tell(genome, { kind: 'measured', vector });
+          if (label === null) best = Math.min(best, vector[0]);
+        }
+        return best;
+      }),
+    );
+  for (const budget of [25, 50]) {
+    const climbed = errors('hillClimbing', budget);
+    const drawn = errors('random', budget);
+    t.ok(
+      climbed < drawn,
+      `${budget} candidates: errors ${climbed.toFixed(4)}, by chance ${drawn.toFixed(4)}`,
+    );
   }
 });

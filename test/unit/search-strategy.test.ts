@@ -18,7 +18,7 @@ import {
 } from '@fleetlora/shared/space';
 import t from 'tap';
 
-const names: StrategyName[] = ['nsga2', 'random', 'heuristic'];
+const names: StrategyName[] = ['nsga2', 'random', 'heuristic', 'hillClimbing'];
 const spaceOf = (change: Partial<SearchSpaceFile>, layerCount: number): SearchSpace =>
   bindSearchSpace({ ...(presets.tied as SearchSpaceFile), ...change }, { layerCount, ffnWidth: 768 });
 const large = spaceOf({}, 8);
@@ -154,4 +154,111 @@ t.test('nsga2: forms survive: both are proposed after the baselines', async (t) 
     .slice(8)
     .map(form);
   t.ok(later.includes('merged') && later.includes('unmerged'));
+});
+
+/** Quality falls with every step away from `peak`; costs are equal. */
+const towards = (peak: readonly number[], space: SearchSpace) => (genome: Genome) => {
+  const steps = space
+    .toIndices(genome)
+    .reduce((sum, index, gene) => sum + Math.abs(index - (peak[gene] as number)), 0);
+  return { kind: 'measured', vector: [steps, 1] } as const;
+};
+
+t.test('hillClimbing: from the middle straight to a peak, one gene by one step at a time', async (t) => {
+  const space = spaceOf({ forms: ['unmerged'] }, 4);
+  // The middle is index 1 everywhere: 6 genes of 8 are one step off, 2 stand right.
+  const peak = [0, 2, 1, 0, 2, 2, 1, 0];
+  const strategy = createStrategy('hillClimbing', space, 11);
+  const value = towards(peak, space);
+  let asked = 0;
+  let indices: number[] = [];
+  while (indices.join() !== peak.join()) {
+    const { genome } = strategy.ask() as { genome: Genome };
+    indices = space.toIndices(genome);
+    strategy.tell(genome, value(genome));
+    asked++;
+    // Max and min are baselines; after them no proposal is further off than a neighbour of the middle.
+    if (asked > 3) t.ok(value(genome).vector[0] <= 7, `${indices.join()} after ${asked}`);
+    if (asked > 200) break;
+  }
+  // At most 3 baselines and, from each of 7 points, its 16 neighbours.
+  t.ok(asked <= 3 + 7 * 16, `${asked} candidates`);
+});
+
+t.test('hillClimbing: equal quality is decided by the costs', async (t) => {
+  const space = spaceOf({ forms: ['unmerged'] }, 1);
+  const strategy = createStrategy('hillClimbing', space, 12);
+  const all = Array.from({ length: space.size }, () => {
+    const { genome } = strategy.ask() as { genome: Genome };
+    strategy.tell(genome, { kind: 'measured', vector: [0, vectorOf(genome)[1] as number] });
+    return encodeGenome(genome).slice(5);
+  });
+  // From (16, 576) a cheaper neighbour leads to the smallest, a baseline, and to both next to it,
+  // before the two corners that are one cheap and one dear choice.
+  for (const near of ['4.4.4.4.576', '16.16.16.16.384'])
+    for (const corner of ['4.4.4.4.768', '32.32.32.32.384'])
+      t.ok(all.indexOf(near) < all.indexOf(corner), `${near} before ${corner} in ${all.join(' ')}`);
+});
+
+t.test('hillClimbing: an infeasible middle is no end', async (t) => {
+  const space = spaceOf({ forms: ['unmerged'] }, 2);
+  const value = towards([0, 0, 0, 0], space);
+  const strategy = createStrategy('hillClimbing', space, 13);
+  const seen = new Set<string>();
+  for (let trial = 0; trial < space.size; trial++) {
+    const { genome, label } = strategy.ask() as { genome: Genome; label: string | null };
+    strategy.tell(genome, label === 'middle' ? { kind: 'infeasible' } : value(genome));
+    seen.add(encodeGenome(genome));
+  }
+  t.equal(seen.size, 81);
+});
+
+/** Layers, heads and precision beside ranks and widths. */
+const every = bindSearchSpace(
+  {
+    ...(presets.tied as SearchSpaceFile),
+    kvHeads: 'half',
+    skippable: 'alternate',
+    precisions: ['fp32', 'q4'],
+    forms: ['unmerged'],
+  },
+  { layerCount: 5, ffnWidth: 768, kvHeads: 4 },
+);
+
+t.test('hillClimbing: leaves layers out where that is better', async (t) => {
+  // Nothing but depth counts: the middle has all five layers, the best candidates three.
+  const depth = (genome: Genome): Vector => [
+    genome.layers.filter(({ skipped }) => !skipped).length,
+    genome.layers.reduce((sum, { ranks }) => sum + ranks.qkv, 0),
+  ];
+  const strategy = createStrategy('hillClimbing', every, 14);
+  const told: Genome[] = [];
+  while (told.length < 3 + 3 * 40) {
+    const { genome } = strategy.ask() as { genome: Genome };
+    strategy.tell(genome, { kind: 'measured', vector: depth(genome) });
+    told.push(genome);
+  }
+  const last = told.slice(-10).map((genome) => depth(genome)[0] as number);
+  t.ok(
+    last.filter((layers) => layers === 3).length >= 5,
+    `the last candidates are neighbours of a shallow one: ${last}`,
+  );
+});
+
+t.test('heuristic: ranks go together, and so does all that the base is cut in', async (t) => {
+  const strategy = createStrategy('heuristic', every, 15);
+  const asked = Array.from({ length: 3 + 6 }, () => {
+    const { genome } = strategy.ask() as { genome: Genome };
+    strategy.tell(genome, { kind: 'measured', vector: [1, 1] });
+    return encodeGenome(genome);
+  });
+  const first = asked.slice(3);
+  const shapes = first.map((text) => text.split(':').at(-1)?.split('/') ?? []);
+  for (const layers of shapes) t.equal(new Set(layers.filter((layer) => layer !== '-')).size, 1);
+  // Two choices at half are the larger; at 0 the base is as small as can be: shallow, narrow, in 4 bits.
+  t.ok(
+    first.includes(
+      `g2:u:q4:${['16.16.16.16.384.2', '-', '16.16.16.16.384.2', '-', '16.16.16.16.384.2'].join('/')}`,
+    ),
+  );
 });

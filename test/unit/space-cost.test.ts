@@ -1,4 +1,4 @@
-import { costOf, type Genome, uniformGenome } from '@fleetlora/shared/space';
+import { costOf, type Genome, skippedLayer, uniformGenome } from '@fleetlora/shared/space';
 import { packageTensors } from '@fleetlora/shared/weights';
 import t from 'tap';
 import { merged, tinyGenomes } from '../lib/tiny-genomes.js';
@@ -17,14 +17,29 @@ t.test('one layer worked out by hand, both forms', async (t) => {
     macs: 148 + 151 + 40,
     adapterParameters: 151,
     baseParameters: 148,
+    baseBytes: 4 * (148 + 40),
     shippedParameters: 151,
   });
   t.same(costOf(merged(genome), shape), {
     macs: 148 + 40,
     adapterParameters: 151,
     baseParameters: 148,
+    baseBytes: 4 * (148 + 40),
     shippedParameters: 148,
   });
+});
+
+t.test('heads, layers left out and precision: worked out by hand', async (t) => {
+  const layer = { ...(genome.layers[0] as Genome['layers'][number]), kvHeads: 1 };
+  const cut: Genome = { form: 'unmerged', precision: 'q4', layers: [layer, skippedLayer] };
+  // Half the heads: q, o 2·4·3, k, v 2·4·1, FFN 84; LoRA 2·(3·4 + 3 + 1 + 1), 3·(3 + 4), 22, 55.
+  const cost = costOf(cut, { ...shape, kvHeads: 2 });
+  t.equal(cost.baseParameters, 24 + 8 + 84);
+  t.equal(cost.adapterParameters, 34 + 21 + 22 + 55);
+  t.equal(cost.macs, 116 + 132 + 40);
+  t.equal(cost.baseBytes, 116 * 0.625 + 40 * 1.125, 'half a byte, and 4 for every 32; the head in q8');
+  t.equal(costOf({ ...cut, precision: 'q8' }, { ...shape, kvHeads: 2 }).baseBytes, (116 + 40) * 1.125);
+  t.throws(() => costOf(cut, shape), { code: 'BUG' });
 });
 
 t.test('layers add up; rank 0 adds nothing', async (t) => {

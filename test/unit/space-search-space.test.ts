@@ -14,7 +14,7 @@ import {
 import t from 'tap';
 import { coded } from '../lib/coded.js';
 
-const model = { layerCount: 8, ffnWidth: 768 };
+const model = { layerCount: 8, ffnWidth: 768, kvHeads: 4 };
 const file = (change: Partial<SearchSpaceFile> = {}): SearchSpaceFile => ({
   version: 1,
   name: 'small',
@@ -62,20 +62,58 @@ for (const [name, genes, size, widths] of [
   });
 }
 
+t.test(
+  'sqft and nls: the ranks of shears and one rank a layer, on a 4-bit base, unmerged alone',
+  async (t) => {
+    t.match(parseSearchSpace(presets.sqft), {
+      ranks: presets.shears?.ranks,
+      precisions: ['q4'],
+      forms: ['unmerged'],
+    });
+    t.equal(preset('sqft').size, 27 ** 8);
+    t.equal(preset('nls').size, 3 ** 8);
+    t.equal(encodeGenome(anchorGenome(preset('sqft'), 'middle')).slice(0, 24), 'g2:u:q4:24.0.24.24.768/2');
+    t.equal(encodeGenome(anchorGenome(preset('nls'), 'min')).slice(0, 23), 'g2:u:q4:16.16.16.16.768');
+  },
+);
+
+t.test('full: every axis of a model of 8 layers, 768 channels and 4 key/value heads', async (t) => {
+  const space = preset('full');
+  // 4 ranks of 4 groups, 5 widths, 2 numbers of heads: 2,560 choices a layer, and its absence in three;
+  // merged, or unmerged in three precisions.
+  const size = 2560 ** 5 * 2561 ** 3 * 4;
+  t.ok(Math.abs(space.size / size - 1) < 1e-12, `${space.size}`);
+  t.same(
+    ['kept', 'width', 'kvHeads', 'o.rank'].map((axis) =>
+      space.genes.filter(({ name }) => name.endsWith(`.${axis}`)).map(({ choices }) => choices.length),
+    ),
+    [[2, 2, 2], Array(8).fill(5), Array(8).fill(2), Array(8).fill(4)],
+  );
+  const texts = (['max', 'min'] as const).map((anchor) => encodeGenome(anchorGenome(space, anchor)));
+  t.match(texts[0], /^g1:u:(32\.32\.32\.32\.768\/?){8}$/);
+  const thin = '4.4.4.4.384.2';
+  t.equal(texts[1], `g2:u:q4:${[thin, '-', thin, '-', thin, '-', thin, thin].join('/')}`);
+});
+
 t.test('toGenome and toIndices are inverse for 200 random genomes of every preset', async (t) => {
   for (const name of Object.keys(presets)) {
     const space = preset(name);
     const random = createRandom(1);
     const seen = new Set<string>();
+    const drawn = new Set<string>();
     let broken = 0;
     for (let count = 0; count < 200; count++) {
       const indices = space.genes.map((gene) => random.below(gene.choices.length));
       const genome = space.toGenome(indices);
-      if (space.toIndices(genome).join() !== indices.join()) broken++;
+      const again = space.toIndices(genome);
+      // Of every axis, some genes say nothing: those of a layer left out, and the form on other bases than fp32.
+      if (name !== 'full' && again.join() !== indices.join()) broken++;
+      if (encodeGenome(space.toGenome(again)) !== encodeGenome(genome)) broken++;
       seen.add(encodeGenome(genome));
+      drawn.add(again.join());
     }
     t.equal(broken, 0, name);
-    t.equal(seen.size, 200, `${name}: different indices give different genomes`);
+    t.equal(seen.size, drawn.size, `${name}: different indices give different genomes`);
   }
 });
 
@@ -227,4 +265,10 @@ t.test('a space file is checked: place and reason are named', async (t) => {
   wrong(ranks({ o: 'down' }), 'ranks.o follows "down"', 'no choices of its own');
   wrong(ranks({ o: 'o' }), 'ranks.o follows "o"');
   wrong(ranks({ o: 'mlp' }), '/ranks/o');
+});
+
+t.test('full on 128 layers: more genomes than a number can say', async (t) => {
+  const space = bindSearchSpace(parseSearchSpace(presets.full), { ...model, layerCount: 128 });
+  t.equal(space.size, Number.MAX_VALUE);
+  t.match(space.toGenome(space.toIndices(anchorGenome(space, 'min'))), anchorGenome(space, 'min'));
 });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { blockNames, documents, fillBlocks } from '../lib/doc-blocks.js';
@@ -23,6 +23,27 @@ t.test('an unknown block is refused', async (t) => {
   t.throws(
     () => fillBlocks('<!-- generated: nonsense -->\nx\n<!-- end -->'),
     /no generated block is named "nonsense"/,
+  );
+});
+
+t.test('every bench and proof has an npm script, and the README names it', async (t) => {
+  const names = readdirSync(join(checkout, 'bench'))
+    .filter((file) => file.endsWith('.ts'))
+    .flatMap((file) => [...read(join('bench', file)).matchAll(/^ {2}name: '((?:bench|proof):\w+)'/gm)])
+    .map(([, name]) => name ?? '')
+    .sort();
+  t.ok(names.length > 10);
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  t.strictSame(
+    Object.keys(scripts)
+      .filter((script) => /^(bench|proof):/.test(script))
+      .sort(),
+    names,
+  );
+  const readme = read('README.md');
+  t.strictSame(
+    names.filter((name) => !readme.includes(`\nnpm run ${name} `)),
+    [],
   );
 });
 

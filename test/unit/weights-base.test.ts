@@ -1,23 +1,32 @@
 import {
   bufferSource,
+  createBufferSink,
   encodeTensorFile,
   layBase,
+  type ModelSource,
+  openHfModel,
+  orderChannels,
   pageBytes,
-  parseLlamaConfig,
+  parseModelConfig,
   readFloats,
   readInts,
   readTensorFile,
   ropeTables,
-  sortChannels,
   type TensorToWrite,
+  tensorsOf,
 } from '@fleetlora/shared/weights';
 import t from 'tap';
 import { coded } from '../lib/coded.js';
 import { tinyConfig, tinyModelFile, tinyTensors } from '../lib/tiny-llama.js';
 
 const digests = { sourceDigest: 'a'.repeat(64), tokenizerDigest: 'b'.repeat(64) };
-const lay = async (file: Uint8Array, config: object = tinyConfig) =>
-  layBase({ config: parseLlamaConfig(config), file: await readTensorFile(bufferSource(file)), ...digests });
+const lay = async (file: Uint8Array, config: object = tinyConfig) => {
+  const tensors = tensorsOf(await readTensorFile(bufferSource(file)));
+  const source = openHfModel(parseModelConfig(config), tensors, digests.sourceDigest);
+  const sink = createBufferSink();
+  const { parameters } = await layBase(source, digests, sink);
+  return { bytes: sink.bytes(), parameters };
+};
 const encode = (tensors: readonly TensorToWrite[]) => encodeTensorFile(tensors, {}, { alignment: 'none' });
 
 t.test('channels are sorted by summed |gate row| + |up row| + |down column|, ties by number', async (t) => {
@@ -26,9 +35,46 @@ t.test('channels are sorted by summed |gate row| + |up row| + |down column|, tie
   const gate = Float32Array.of(1, 0, 2, -2, 0, 1, 3, 0);
   const up = Float32Array.of(0, -1, 0, 0, 1, 0, -3, 0);
   const down = Float32Array.of(1, 0, 0, 0, 0, -1, 1, 0);
-  t.same([...sortChannels({ gate, up, down }, 2, 4)], [3, 1, 0, 2]);
+  const columns: Record<string, number> = { 'layers.0.gate': 2, 'layers.0.up': 2, 'layers.0.down': 4 };
+  const matrices: Record<string, Float32Array> = {
+    'layers.0.gate': gate,
+    'layers.0.up': up,
+    'layers.0.down': down,
+  };
+  const config = parseModelConfig(tinyConfig);
+  const source: ModelSource = {
+    config: { ...config, shape: { ...config.shape, layers: 1, hidden: 2, ffnWidth: 4 } },
+    sourceDigest: '',
+    async readRows(name, first, rows) {
+      const width = columns[name] ?? Number.NaN;
+      return (matrices[name] as Float32Array).slice(first * width, (first + rows) * width);
+    },
+  };
+  t.same([...(await orderChannels(source))], [3, 1, 0, 2]);
   gate[4] = Number.NaN;
-  t.throws(() => sortChannels({ gate, up, down }, 2, 4), coded('WEIGHT_NOT_FINITE', 'channel 2'));
+  await t.rejects(orderChannels(source), coded('WEIGHT_NOT_FINITE', 'layer 0', 'channel 2'));
+});
+
+t.test('biases of q, k and v are kept where the shape has them, and counted', async (t) => {
+  const sizes = { q: 32, k: 16, v: 16 };
+  const biases = [0, 1].flatMap((layer) =>
+    Object.entries(sizes).map(
+      ([module, size]): TensorToWrite => ({
+        name: `model.layers.${layer}.self_attn.${module}_proj.bias`,
+        dtype: 'F32',
+        shape: [size],
+        data: Float32Array.from({ length: size }, (_, i) => layer + i / 64),
+      }),
+    ),
+  );
+  const config = { ...tinyConfig, architectures: ['Qwen2ForCausalLM'] };
+  const { bytes, parameters } = await lay(encode([...tinyTensors(), ...biases]), config);
+  const base = await readTensorFile(bufferSource(bytes));
+  t.equal(base.metadata.layoutVersion, '2');
+  t.equal(parameters, (await lay(tinyModelFile())).parameters + 2 * 64);
+  for (const [at, { data }] of biases.entries())
+    t.same(await readFloats(base, `layers.${at < 3 ? 0 : 1}.${'qkv'[at % 3]}.bias`), data);
+  await t.rejects(lay(tinyModelFile(), config), coded('WEIGHT_MISSING', 'layers.0.self_attn.q_proj.bias'));
 });
 
 t.test('rope tables: position 0 is (1, 0); theta 100, head 4: frequencies 1 and 0.1', async (t) => {
@@ -142,23 +188,49 @@ t.test('models that are not what the config says', async (t) => {
 });
 
 t.test('config.json: what would be computed wrongly is refused, naming found and wanted', async (t) => {
+  const qwen = { architectures: ['Qwen2ForCausalLM'] };
   const bad: readonly [Record<string, unknown>, string, string][] = [
-    [{ architectures: ['MistralForCausalLM'] }, 'MistralForCausalLM', 'LlamaForCausalLM'],
+    [{ architectures: ['GPT2LMHeadModel'] }, 'GPT2LMHeadModel', 'MistralForCausalLM'],
+    [{ architectures: ['toString'] }, 'toString', 'LlamaForCausalLM'],
+    [{ architectures: undefined, model_type: 'phi3' }, 'phi3', 'Qwen2ForCausalLM'],
     [{ hidden_act: 'gelu' }, 'gelu', 'silu'],
     [{ attention_bias: true }, 'attention_bias', 'false'],
     [{ mlp_bias: true }, 'mlp_bias', 'false'],
-    [{ rope_scaling: { type: 'linear', factor: 2 } }, 'linear', 'null'],
-    [{ rope_parameters: { rope_type: 'llama3', rope_theta: 1 } }, 'llama3', 'default'],
+    [{ rope_scaling: { type: 'dynamic', factor: 2 } }, 'dynamic', 'yarn'],
+    [{ rope_parameters: { rope_type: 'longrope', rope_theta: 1 } }, 'longrope', 'llama3'],
+    [{ rope_parameters: { partial_rotary_factor: 0.25 } }, '0.25', '1'],
     [{ head_dim: 24 }, '24', 'multiple of 16'],
     [{ partial_rotary_factor: 0.5 }, '0.5', '1'],
     [{ quantization_config: { bits: 4 } }, 'bits', 'fp16'],
+    [{ ...qwen, use_sliding_window: true, max_window_layers: 1 }, 'use_sliding_window', 'false'],
+    [{ ...qwen, layer_types: ['full_attention', 'sliding_attention'] }, 'sliding', 'full_attention'],
+    [{ architectures: ['MistralForCausalLM'], layer_types: ['full_attention'] }, 'layer_types', 'no such'],
   ];
   for (const [change, found, wanted] of bad)
     t.throws(
-      () => parseLlamaConfig({ ...tinyConfig, ...change }),
+      () => parseModelConfig({ ...tinyConfig, ...change }),
       coded('UNSUPPORTED_ARCHITECTURE', found, wanted),
       found,
     );
+});
+
+t.test('config.json: what each family takes for granted where it is silent', async (t) => {
+  const { num_key_value_heads: _, max_position_embeddings: __, ...silent } = tinyConfig;
+  const shapeOf = (change: object) =>
+    parseModelConfig({ ...silent, num_attention_heads: 32, ...change }).shape;
+  const mistral = { architectures: ['MistralForCausalLM'] };
+  const qwen = { architectures: ['Qwen2ForCausalLM'] };
+  t.match(shapeOf({}), { architecture: 'llama', kvHeads: 32, positions: 2048 });
+  t.match(shapeOf(mistral), { architecture: 'mistral', kvHeads: 8, positions: 131072, slidingWindow: 4096 });
+  t.match(shapeOf(qwen), { architecture: 'qwen2', kvHeads: 32, positions: 32768, qkvBias: true });
+  t.match(shapeOf({ architectures: undefined, model_type: 'qwen2' }), { architecture: 'qwen2' });
+  t.equal(shapeOf({ ...mistral, num_key_value_heads: null }).kvHeads, 32, 'null is not missing');
+  t.notOk('slidingWindow' in shapeOf({ ...mistral, sliding_window: null }));
+  t.notOk('slidingWindow' in shapeOf({ sliding_window: 16 }), 'Llama knows no window');
+  t.notOk('qkvBias' in shapeOf({}));
+  const late = { ...qwen, use_sliding_window: true, sliding_window: 16, max_window_layers: 2 };
+  t.notOk('slidingWindow' in shapeOf(late), 'windows from a layer on that is not there');
+  t.throws(() => shapeOf({ ...mistral, sliding_window: 0 }), coded('MODEL_CONFIG', 'sliding_window'));
 });
 
 t.test('config.json: numbers that are missing or impossible', async (t) => {
@@ -173,27 +245,31 @@ t.test('config.json: numbers that are missing or impossible', async (t) => {
     { rope_theta: '10000' },
     { eos_token_id: null },
     { eos_token_id: 257 },
+    { max_position_embeddings: 2 ** 20 + 1 },
+    { rope_scaling: 'linear' },
   ];
   for (const change of bad)
     t.throws(
-      () => parseLlamaConfig({ ...tinyConfig, ...change }),
+      () => parseModelConfig({ ...tinyConfig, ...change }),
       coded(
         'MODEL_CONFIG',
-        Object.keys(change)[0] === 'num_attention_heads' ? '3 heads' : (Object.keys(change)[0] as string),
+        { num_attention_heads: '3 heads', rope_scaling: 'rope_parameters' }[
+          Object.keys(change)[0] as string
+        ] ?? (Object.keys(change)[0] as string),
       ),
       JSON.stringify(change),
     );
-  t.throws(() => parseLlamaConfig([]), { code: 'MODEL_CONFIG' });
-  t.equal(parseLlamaConfig({ ...tinyConfig, num_hidden_layers: 128 }).shape.layers, 128);
-  t.same(parseLlamaConfig({ ...tinyConfig, eos_token_id: 256 }).stopIds, [256]);
+  t.throws(() => parseModelConfig([]), { code: 'MODEL_CONFIG' });
+  t.equal(parseModelConfig({ ...tinyConfig, num_hidden_layers: 128 }).shape.layers, 128);
+  t.same(parseModelConfig({ ...tinyConfig, eos_token_id: 256 }).stopIds, [256]);
 });
 
 t.test('config.json: both spellings of rope, stop ids of both configs', async (t) => {
-  t.equal(parseLlamaConfig({ ...tinyConfig, rope_theta: 5 }).shape.ropeTheta, 5);
+  t.equal(parseModelConfig({ ...tinyConfig, rope_theta: 5 }).shape.ropeTheta, 5);
   const spelled = { ...tinyConfig, rope_parameters: { rope_type: 'default', rope_theta: 7 } };
-  t.equal(parseLlamaConfig(spelled).shape.ropeTheta, 7);
+  t.equal(parseModelConfig(spelled).shape.ropeTheta, 7);
   t.same(
-    parseLlamaConfig({ ...tinyConfig, eos_token_id: [3, 4] }, { eos_token_id: [4, 5] }).stopIds,
+    parseModelConfig({ ...tinyConfig, eos_token_id: [3, 4] }, { eos_token_id: [4, 5] }).stopIds,
     [3, 4, 5],
   );
 });

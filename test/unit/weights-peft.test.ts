@@ -1,16 +1,20 @@
+import { readModelShape } from '@fleetlora/shared/graph';
 import {
   bufferSource,
+  createBufferSink,
   encodeTensorFile,
   layBase,
-  parseLlamaConfig,
+  openHfModel,
+  parseModelConfig,
   parsePeftConfig,
   readAdapterFacts,
   readFloats,
-  readInts,
+  readModelOrders,
   readPeftAdapter,
   readTensorFile,
   type TensorFile,
   type TensorToWrite,
+  tensorsOf,
   writePeftAdapter,
 } from '@fleetlora/shared/weights';
 import t from 'tap';
@@ -26,16 +30,14 @@ import {
 const open = (bytes: Uint8Array) => readTensorFile(bufferSource(bytes));
 const encode = (tensors: readonly TensorToWrite[]) => encodeTensorFile(tensors, {}, { alignment: 'none' });
 const baseOf = async (config: object, seed = 1): Promise<{ file: TensorFile; digest: string }> => {
-  const laid = await layBase({
-    config: parseLlamaConfig(config),
-    file: await open(tinyModelFile('F32', seed)),
-    sourceDigest: '',
-    tokenizerDigest: '',
-  });
-  return { file: await open(laid.bytes), digest: 'd'.repeat(64) };
+  const model = tensorsOf(await open(tinyModelFile('F32', seed)));
+  const sink = createBufferSink();
+  await layBase(openHfModel(parseModelConfig(config), model, ''), { tokenizerDigest: '' }, sink);
+  return { file: await open(sink.bytes()), digest: 'd'.repeat(64) };
 };
 const base = await baseOf(tinyConfig);
-const order = await readInts(base.file, 'ffnOrder');
+const orders = await readModelOrders(base.file, readModelShape(base.file));
+const order = orders.ffnOrder;
 const orderJson = (values: Int32Array) => ({
   ffn_channel_order: { 0: [...values.subarray(0, 8)], 1: [...values.subarray(8)] },
 });
@@ -81,7 +83,7 @@ t.test('import: A as it is, B transposed, FFN sides in sorted order, one scale',
 
 t.test('export and import again give the same adapter, byte for byte, when values are halves', async (t) => {
   const first = await readPeftAdapter(tinyPeftConfig(), await open(tinyPeftFile()), base);
-  const files = await writePeftAdapter(await open(first), order);
+  const files = await writePeftAdapter(await open(first), orders);
   const config = JSON.parse(new TextDecoder().decode(files['adapter_config.json']));
   t.match(config, { peft_type: 'LORA', r: 4, lora_alpha: 8, rank_pattern: {}, alpha_pattern: {} });
   t.same(config.target_modules, [
@@ -179,7 +181,7 @@ t.test('adapters of another base', async (t) => {
   );
   await t.rejects(importTiny(wider), coded('ADAPTER_OTHER_BASE', 'up_proj', '[16, 4]', '[8, 4]'));
 
-  const files = await writePeftAdapter(await importTiny(tinyPeftTensors()), order);
+  const files = await writePeftAdapter(await importTiny(tinyPeftTensors()), orders);
   const exported = await open(files['adapter_model.safetensors']);
   const other = await baseOf(tinyConfig, 2);
   await t.rejects(
@@ -211,6 +213,19 @@ t.test('adapters that contradict themselves', async (t) => {
   await t.rejects(importTiny(infinite), coded('WEIGHT_NOT_FINITE', 'lora_A'));
 });
 
+t.test('a rank that no bytes stand behind takes no memory; scales that overflow are refused', async (t) => {
+  const empty = tinyPeftTensors().map((tensor): TensorToWrite => {
+    if (!tensor.name.endsWith('layers.0.self_attn.q_proj.lora_A.weight')) return tensor;
+    return { ...tensor, shape: [2 ** 40, 0], data: new Float32Array(0) };
+  });
+  await t.rejects(importTiny(empty), coded('ADAPTER_OTHER_BASE', 'q_proj', 2 ** 40, '[4, 32]'));
+  const loud = { ...tinyPeftConfig(), alpha_pattern: { q_proj: 1e300 } };
+  await t.rejects(importTiny(tinyPeftTensors(), loud), coded('WEIGHT_NOT_FINITE', 'q_proj', '1.25e+299'));
+  const faint = { ...tinyPeftConfig(), lora_alpha: 1e308, r: 1, rank_pattern: { q_proj: 4 } };
+  const onlyQ = tinyPeftTensors().filter(({ name }) => name.includes('q_proj'));
+  await t.rejects(importTiny(onlyQ, faint), coded('ADAPTER_CONFIG', 'Infinity', 'rank 4'));
+});
+
 t.test('adapter_config.json: settings we do not compute are refused, naming found and wanted', async (t) => {
   const bad: readonly [Record<string, unknown>, string, string][] = [
     [{ peft_type: 'IA3' }, 'IA3', 'LORA'],
@@ -234,3 +249,55 @@ t.test('adapter_config.json: settings we do not compute are refused, naming foun
   t.throws(() => parsePeftConfig('x'), { code: 'ADAPTER_CONFIG' });
   t.equal(parsePeftConfig({ ...tinyPeftConfig(), r: 4096 }).rank, 4096);
 });
+
+t.test(
+  'mixed ranks, alphas and a layer left out come back as the same bytes, in F16 and in BF16',
+  async (t) => {
+    for (const dtype of ['F16', 'BF16'] as const) {
+      const mixed = tinyPeftTensors()
+        .filter(({ name }) => !name.includes('layers.1.self_attn.q_proj'))
+        .map((tensor): TensorToWrite => {
+          if (!tensor.name.includes('layers.0.mlp.gate_proj')) return { ...tensor, dtype };
+          const shape = tensor.name.includes('lora_A') ? [2, 32] : [8, 2];
+          const values = Array.from({ length: 64 }, (_, i) => (i % 13) / 8 - 0.5);
+          return {
+            ...tensor,
+            dtype,
+            shape,
+            data: Float32Array.from(values.slice(0, shape[0] === 2 ? 64 : 16)),
+          };
+        });
+      const q = 'layers.0.self_attn.q_proj';
+      const config = {
+        ...tinyPeftConfig(),
+        target_modules: [q, 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+        rank_pattern: { 'layers.0.mlp.gate_proj': 2 },
+        // 3 against 2 for the others: the quotient that is folded into B is no power of two.
+        alpha_pattern: { 'layers.0.mlp.gate_proj': 6 },
+      };
+      const source = await open(encode(mixed));
+      const ours = await readPeftAdapter(config, source, base);
+      const files = await writePeftAdapter(await open(ours), orders);
+      const exported = await open(files['adapter_model.safetensors']);
+      t.same([...exported.tensors.keys()].sort(), [...source.tensors.keys()].sort());
+      for (const [name, entry] of source.tensors) {
+        const found = exported.tensors.get(name);
+        t.equal(found?.dtype, dtype);
+        t.same(
+          await exported.source.read(found?.offset ?? 0, found?.bytes ?? 0),
+          await source.source.read(entry.offset, entry.bytes),
+          `${dtype} ${name}`,
+        );
+      }
+      const written = JSON.parse(new TextDecoder().decode(files['adapter_config.json']));
+      const [was, is] = [parsePeftConfig(config), parsePeftConfig(written)];
+      for (const name of source.tensors.keys()) {
+        const path = name.replace('base_model.model.', '').replace(/\.lora_.*/, '');
+        t.equal(is.rankOf(path), was.rankOf(path));
+        t.equal(is.scaleOf(path), was.scaleOf(path));
+      }
+      t.notOk(is.adapts(1, 'model.layers.1.self_attn.q_proj'));
+      t.equal(Buffer.compare(ours, await readPeftAdapter(written, exported, base)), 0);
+    }
+  },
+);

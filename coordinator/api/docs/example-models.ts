@@ -14,8 +14,10 @@ export const base: Base = {
   layers: 8,
   hidden: 256,
   ffnWidth: 768,
+  kvHeads: 4,
   vocab: 4096,
   tokenizerDigest: digests.tokenizer,
+  files: { fp32: { digest: digests.base, bytes: 30_408_704 } },
   createdAtMs: times.imported,
 };
 

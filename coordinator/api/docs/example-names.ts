@@ -18,6 +18,7 @@ export const digests = {
   weights: digest('57a9'),
   tokenizer: digest('70ce'),
   base: digest('ba5e'),
+  baseQ4: digest('ba54'),
   adapterConfig: digest('adc0'),
   adapterWeights: digest('ad57'),
   adapter: digest('ada9'),

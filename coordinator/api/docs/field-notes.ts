@@ -1,6 +1,12 @@
 import type {
+  AdapterExport,
   AdapterImport,
+  AdapterMerge,
+  AdapterTune,
   BaseImport,
+  BasePrune,
+  BaseQuantise,
+  Calibration,
   CodeCreate,
   DatasetImport,
   DevicePolicy,
@@ -12,6 +18,7 @@ import type {
   SearchStart,
   TrainingOptions,
   TrainingStart,
+  TuneOptions,
 } from '@fleetlora/shared/protocol';
 
 /** A sentence for each field; one that is new does not compile without. */
@@ -19,17 +26,54 @@ type NotesOf<T> = Readonly<Record<keyof T, string>>;
 
 const kept = 'Null keeps them for ever.';
 
+/** Of every training. */
+const runNotes = {
+  steps: 'Optimiser steps.',
+  batchRows: 'Rows a step.',
+  learningRate: 'Peak of the cosine.',
+  warmupSteps: 'Steps of linear warm-up.',
+  weightDecay: 'Of AdamW.',
+  clipNorm: 'Largest gradient norm.',
+  maxTokens: 'Longer rows lose tokens at their start.',
+  seed: 'The same seed, data and options give the same adapter.',
+  checkpointEverySteps: 'Steps between checkpoints.',
+  threads: 'Processor threads.',
+} satisfies NotesOf<TuneOptions>;
+
 /** What the fields of request bodies mean, by the name of their schema. */
 export const fieldNotes = {
   BaseImport: {
     name: 'Name of the base, unique among the bases.',
-    files: 'Digests of uploads by file name of the Hugging Face folder.',
+    files: 'Digests of uploads by file name of the Hugging Face folder, or of one GGUF file.',
+    chatTemplate: 'False leaves out the chat template that a GGUF file carries.',
+    importance:
+      'By what channels and groups of heads are sorted: `l1` by the sum of their weights, `wanda` by weights times the norms of their inputs. When absent channels by `l1`, heads not at all.',
+    calibration: 'Rows that say which inputs count; of `wanda`.',
   } satisfies NotesOf<BaseImport>,
+  Calibration: {
+    dataset: 'Id or name of the data set; its train split where there is one.',
+    rows: 'At most; 128 when absent, always the same ones.',
+  } satisfies NotesOf<Calibration>,
+  BasePrune: {
+    name: 'Name of the new base, unique among the bases.',
+    sparsity: 'Share of the weights of each output that become 0.',
+    calibration: 'Rows that say which inputs count.',
+  } satisfies NotesOf<BasePrune>,
+  AdapterMerge: {
+    name: 'Name of the new base, unique among the bases.',
+    candidate: 'Genome of the candidate.',
+    into: 'Precision that it is merged in; that of the candidate when absent.',
+  } satisfies NotesOf<AdapterMerge>,
+  BaseQuantise: {
+    precision: 'Numbers of the weights: blocks of 32 in 8 or in 4 bits, with one scale each.',
+  } satisfies NotesOf<BaseQuantise>,
   AdapterImport: {
     name: 'Name of the adapter, unique among the adapters.',
     base: 'Id or name of the base it was trained on.',
     files: 'Digests of uploads by file name of the PEFT folder.',
     space: 'The choices a search has; when absent an eighth, half or all of the rank, and three FFN widths.',
+    masked:
+      'It was trained to count only where the weights of the base in this precision are not 0; when absent it counts everywhere.',
   } satisfies NotesOf<AdapterImport>,
   DatasetImport: {
     name: 'Name of the data set, unique among the data sets.',
@@ -50,19 +94,31 @@ export const fieldNotes = {
     options: 'What is left out has a default.',
   } satisfies NotesOf<TrainingStart>,
   TrainingOptions: {
-    steps: 'Optimiser steps.',
-    batchRows: 'Rows a step.',
-    learningRate: 'Peak of the cosine.',
-    warmupSteps: 'Steps of linear warm-up.',
-    weightDecay: 'Of AdamW.',
-    clipNorm: 'Largest gradient norm.',
-    sampling: 'Which sub-networks a step trains.',
+    ...runNotes,
+    sampling:
+      'Which sub-networks a step trains: `uniform` random ones, `sandwich` the largest, the smallest and random ones, `rotation` the largest and one in turn.',
     randomSubnets: 'Random ones a step, beside the largest and the smallest with `sandwich`.',
-    maxTokens: 'Longer rows lose tokens at their start.',
-    seed: 'The same seed, data and options give the same adapter.',
-    checkpointEverySteps: 'Steps between checkpoints.',
-    threads: 'Processor threads.',
+    precision:
+      'Numbers of the base beside which it trains; when absent the one that the space offers, of several `fp32`.',
+    masked:
+      'True on a sparse base: counts only where its weights are not 0 and, in a quantised precision, only as far as its numbers say it; can be merged without harm.',
+    distil: 'Share of the loss, 0 to 1, in which smaller sub-networks learn from the largest one.',
+    from: 'Id or name of the super-adapter whose factors it starts with; from nothing when absent.',
   } satisfies NotesOf<TrainingOptions>,
+  AdapterExport: {
+    as: 'For which tools: `peft`, `hf` (a folder with the adapter merged), `gguf` or `onnx`.',
+    candidate: 'Genome; the whole super-adapter at its largest rank when absent.',
+    dtype:
+      'Number type of the weights. When absent `f32`, and of a whole super-adapter as `peft` the one it was ' +
+      'imported with. ONNX is `f32` alone.',
+  } satisfies NotesOf<AdapterExport>,
+  TuneOptions: runNotes,
+  AdapterTune: {
+    name: 'Name of the training and of the adapter it ends as.',
+    candidate: "Genome of the super-adapter's space.",
+    dataset: 'Id or name of the data; its split `train`, or all of one without splits.',
+    options: 'What is left out has a default, with fewer and smaller steps than a training from nothing.',
+  } satisfies NotesOf<AdapterTune>,
   CodeCreate: {
     ttlSeconds: 'How long the code can be used; a day when absent.',
     deviceClass: 'Class of the device; that of its processor when absent.',
@@ -87,7 +143,8 @@ export const fieldNotes = {
     adapter: 'Id or name of the super-adapter.',
     dataset: 'Id or name of the data it is scored on.',
     deviceClass: 'Class of the devices that measure.',
-    strategy: 'How candidates are proposed.',
+    strategy:
+      'How candidates are proposed: `nsga2` by evolution, `random` by chance, `heuristic` uniform ones and then single steps around the front, `hillClimbing` single steps from the middle.',
     quality: 'What to keep high (accuracy) or low (loss).',
     costs: 'What to keep low.',
     trials: 'Distinct candidates to measure.',

@@ -49,7 +49,7 @@ export const fileDocs = {
     description:
       'Takes the bytes as they are and answers with the digest by which imports name them. A broken upload ' +
       'leaves nothing behind; one that was stored before is stored once.',
-    commands: ['base import', 'train', 'adapter import', 'dataset import'],
+    commands: ['base import', 'train', 'adapter import', 'adapter tune', 'dataset import'],
     answer: exampleOf<Upload>({ digest: digests.weights, bytes: 30_408_704 }),
     errors: { BAD_REQUEST: 'upload of type application/json, wanted application/octet-stream' },
     raw: {
@@ -70,7 +70,7 @@ export const fileDocs = {
     description:
       'Devices fetch bases, adapters, packages and manifests here, and go on where a broken download ended. ' +
       '`HEAD` answers with the headers alone.',
-    commands: ['train'],
+    commands: ['train', 'adapter export', 'adapter tune'],
     params: { digest: 'SHA-256 of the file.' },
     errors: {
       NOT_FOUND: `no artifact with digest ${digests.base}`,

@@ -1,4 +1,5 @@
 import type { routes } from '@fleetlora/shared/protocol';
+import { compressionDocs } from './compression-docs.js';
 import { deviceDocs } from './device-docs.js';
 import { fileDocs } from './file-docs.js';
 import { modelDocs } from './model-docs.js';
@@ -18,6 +19,7 @@ export const routeDocs: Readonly<Record<keyof typeof routes, RouteDoc>> = {
   ...serviceDocs,
   ...fileDocs,
   ...modelDocs,
+  ...compressionDocs,
   ...trainingDocs,
   ...deviceDocs,
   ...searchDocs,

@@ -1,8 +1,11 @@
 import type {
   Adapter,
+  AdapterExport,
+  AdapterExported,
   AdapterImport,
   Base,
   BaseImport,
+  BaseQuantise,
   Dataset,
   DatasetImport,
 } from '@fleetlora/shared/protocol';
@@ -18,9 +21,13 @@ export const modelDocs = {
     tag: 'models',
     summary: 'Import a base model',
     description:
-      'From uploads of a Hugging Face folder: `config.json`, `model.safetensors` and `tokenizer.json`, and where ' +
-      'they are there `generation_config.json`, `tokenizer_config.json` and `chat_template.jinja`. Makes the one ' +
-      'weight file from which every candidate is built, its FFN channels in order of importance.',
+      'From uploads of a Hugging Face folder: `config.json` (Llama, Mistral or Qwen2), `tokenizer.json`, and ' +
+      '`model.safetensors` or `model.safetensors.index.json` with the shards that it names; where they are there ' +
+      '`generation_config.json`, `tokenizer_config.json` and `chat_template.jinja`. Or from one `model.gguf`, with ' +
+      'a `tokenizer.json` to use instead of its own where you have one; `chatTemplate: false` leaves out its chat ' +
+      'template. Makes the one weight file from which every candidate is built, its FFN channels, and with ' +
+      '`importance` its groups of heads, in order of ' +
+      'importance.',
     commands: ['base import'],
     body: exampleOf<BaseImport>({
       name: 'tiny-llama-7m',
@@ -34,11 +41,33 @@ export const modelDocs = {
     errors: {
       NOT_FOUND: notUploaded,
       ALREADY_EXISTS: 'a base named "tiny-llama-7m" exists already',
-      UNSUPPORTED_ARCHITECTURE: 'config.json names GPT2LMHeadModel, wanted LlamaForCausalLM',
+      UNSUPPORTED_ARCHITECTURE:
+        'config.json has architectures = "GPT2LMHeadModel", wanted LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM',
       MODEL_CONFIG: 'config.json has no "num_hidden_layers"',
       TOKENIZER: 'tokenizer.json has 5000 tokens, the model embeds 4096',
       WEIGHT_MISSING: 'tensor "model.norm.weight" is not in the file',
+      WEIGHT_NOT_FINITE: 'layer 3: FFN channel 17 holds a weight that is not finite',
       SAFETENSORS_TRUNCATED: 'the file has 1000 bytes, its header promises 30408704',
+      CHILD_FAILED: broken,
+    },
+  },
+  quantiseBase: {
+    tag: 'models',
+    summary: 'Make the weight file of another precision',
+    description:
+      'Of the fp32 file, with its channels and heads in their order, so that every adapter of the base fits. ' +
+      'A search over `precisions` needs it; devices fetch it with the first candidate that runs on it. A base ' +
+      'that has it already is answered as it is.',
+    commands: ['base quantise'],
+    params: { id: 'Id or name of the base.' },
+    body: exampleOf<BaseQuantise>({ precision: 'q4' }),
+    answer: exampleOf<Base>({
+      ...base,
+      files: { ...base.files, q4: { digest: digests.baseQ4, bytes: 4_718_592 } },
+    }),
+    errors: {
+      NOT_FOUND: 'no base has the id or name "tiny-llama-8m"',
+      UNSUPPORTED_ARCHITECTURE: 'hidden of the model is 48, to be quantised it must be a multiple of 32',
       CHILD_FAILED: broken,
     },
   },
@@ -72,8 +101,37 @@ export const modelDocs = {
     tag: 'models',
     summary: 'All super-adapters',
     description: 'Imported and trained ones. `files` are their PEFT export, to be fetched as artifacts.',
-    commands: ['adapter list', 'train'],
+    commands: ['adapter list', 'adapter tune', 'train'],
     answer: exampleOf<Adapter[]>([adapter]),
+  },
+  exportAdapter: {
+    tag: 'models',
+    summary: 'Export a candidate for other tools',
+    description:
+      'Stores the files and answers with their digests, to be fetched as artifacts until the next collection of ' +
+      'garbage. A candidate that is cut in width, heads or layers brings the model it fits along, filled up with zeros ' +
+      'to equal sizes. A whole super-adapter that was imported comes back as `peft` with the same tensors.',
+    commands: ['adapter export'],
+    params: { id: 'Id or name of the super-adapter.' },
+    body: exampleOf<AdapterExport>({ as: 'peft' }),
+    answer: exampleOf<AdapterExported>({
+      genome: `g1:u:${Array(8).fill('32.32.32.32.768').join('/')}`,
+      files: [
+        { path: 'adapter_config.json', digest: digests.adapterConfig, bytes: 420 },
+        { path: 'adapter_model.safetensors', digest: digests.adapterWeights, bytes: 5_001_216 },
+      ],
+    }),
+    errors: {
+      NOT_FOUND: 'no adapter has the id or name "intents"',
+      GENOME_MALFORMED: 'genome "g3:u:32" does not start with g1:u: or g1:m:, or g2:u:q4: and the like',
+      GENOME_OUTSIDE_SPACE: 'genome has 12 layers, the base 8',
+      ADAPTER_CONFIG: 'the candidate has rank 0 everywhere, wanted one with an adapter',
+      ADAPTER_OTHER_BASE: 'the adapter is masked by the zeros of its base in q4, found the base in fp32',
+      WEIGHT_DTYPE: 'an ONNX export in f16 was asked for, f32 is possible',
+      TOKENIZER: 'the tokenizer cannot be written into a GGUF file: its model is "WordPiece", wanted BPE',
+      UNSUPPORTED_ARCHITECTURE: 'GGUF cannot say rope scaling "llama3" for qwen2, wanted linear or yarn',
+      CHILD_FAILED: broken,
+    },
   },
   importDataset: {
     tag: 'models',
@@ -81,7 +139,7 @@ export const modelDocs = {
     description:
       'Every row is read and checked. Splits are named by file, or made from one file by `split`: stratified by ' +
       'label, and no prompt in two of them. `report` in the answer tells classes, imbalance, duplicates and leaks.',
-    commands: ['dataset import', 'train'],
+    commands: ['dataset import', 'adapter tune', 'train'],
     body: exampleOf<DatasetImport>({
       name: 'banking77',
       files: { train: digests.train, test: digests.test },
@@ -105,14 +163,14 @@ export const modelDocs = {
     tag: 'models',
     summary: 'All data sets',
     description: 'From the first imported to the last.',
-    commands: ['dataset list', 'dataset import', 'train'],
+    commands: ['dataset list', 'dataset import', 'adapter tune', 'train'],
     answer: exampleOf<Dataset[]>([dataset]),
   },
   showDataset: {
     tag: 'models',
     summary: 'One data set with its report',
     description: 'As the import answered it.',
-    commands: ['dataset show', 'train', 'search start'],
+    commands: ['dataset show', 'adapter tune', 'train', 'search start'],
     params: { id: 'Id or name of the data set.' },
     answer: exampleOf<Dataset>(dataset),
     errors: { NOT_FOUND: 'no data set has the id or name "banking78"' },

@@ -21,7 +21,8 @@ export const searchDocs = {
       'Proposes candidates, has free devices of the class measure them, scores them, and keeps the Pareto front ' +
       'of `quality` against `costs`. The full network (merged and not), the middle and the smallest are always ' +
       'measured first. At the end the front is scored again on rows the search never saw, and the best point ' +
-      'that meets `require` is chosen. Survives restarts of the coordinator and of devices.',
+      'that meets `require` is chosen. Survives restarts of the coordinator and of devices. A space over ' +
+      '`precisions` needs the base in each of them (`POST /v1/bases/{id}/quantise`).',
     commands: ['search start'],
     body: start,
     answer: running,
@@ -54,7 +55,7 @@ export const searchDocs = {
     description:
       'In the order in which they were proposed, with every raw sample in milliseconds for as long as the ' +
       'retention keeps them.',
-    commands: ['search trials'],
+    commands: ['adapter export', 'adapter merge', 'search trials'],
     params: id,
     answer: exampleOf<Trial[]>([trial]),
     errors: unknown,

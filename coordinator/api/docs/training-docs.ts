@@ -1,5 +1,5 @@
-import type { Training, TrainingStart } from '@fleetlora/shared/protocol';
-import { defaultTrainingOptions } from '../../training/index.js';
+import type { AdapterTune, Training, TrainingStart } from '@fleetlora/shared/protocol';
+import { defaultTrainingOptions, defaultTuneOptions } from '../../training/index.js';
 import { space } from './example-models.js';
 import { ids, times } from './example-names.js';
 import { exampleOf, type RouteDoc } from './route-doc.js';
@@ -52,6 +52,37 @@ export const trainingDocs = {
       SPACE_INVALID: 'search space: layers names 8, the model has layers 0 to 7',
     },
   },
+  tuneAdapter: {
+    tag: 'trainings',
+    summary: 'Tune one candidate of a super-adapter',
+    description:
+      'A short training of the one sub-network that was chosen, from the factors it has. It ends as an adapter ' +
+      'of the name given, whose space is that candidate alone and whose rank is its largest; the super-adapter ' +
+      'stays as it is.',
+    commands: ['adapter tune'],
+    params: { id: 'Id or name of the super-adapter.' },
+    body: exampleOf<AdapterTune>({
+      name: 'intents-small',
+      candidate: `g1:u:${Array(8).fill('28.0.32.32.672').join('/')}`,
+      dataset: 'banking77',
+      options: { steps: 60 },
+    }),
+    answer: exampleOf<Training>({
+      ...training,
+      name: 'intents-small',
+      options: { ...defaultTrainingOptions, ...defaultTuneOptions, steps: 60, from: ids.adapter },
+      step: 0,
+      loss: null,
+      tokensPerSecond: null,
+      etaSeconds: null,
+    }),
+    errors: {
+      NOT_FOUND: 'no adapter has the id or name "intents"',
+      ALREADY_EXISTS: 'an adapter named "intents-small" exists already',
+      GENOME_MALFORMED: 'genome "g3:u:8" does not start with g1:u: or g1:m:',
+      GENOME_OUTSIDE_SPACE: 'layer0.qkv.rank is 8, the space allows 28, 32',
+    },
+  },
   listTrainings: {
     tag: 'trainings',
     summary: 'All trainings',
@@ -64,7 +95,7 @@ export const trainingDocs = {
     summary: 'One training and its progress',
     description:
       'Ask again to follow it: `step` grows to `options.steps`, and `state` leaves `running` at the end.',
-    commands: ['training show', 'train'],
+    commands: ['training show', 'train', 'adapter tune'],
     params: id,
     answer: training,
     errors: unknown,

@@ -1,25 +1,30 @@
 import { basename, resolve } from 'node:path';
 import type { Adapter } from '@fleetlora/shared/protocol';
+import type { Precision } from '@fleetlora/shared/space';
 import { formatBytes } from '@fleetlora/shared/units';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { readSpace, toName } from '../arguments.js';
 import { type ConnectionOptions, connect, withConnection } from '../connection.js';
 import { type CliContext, printData } from '../context.js';
 import { renderFields, renderTable } from '../table.js';
 import { adapterFiles, uploadFolder } from '../upload-file.js';
+import { addAdapterExport } from './adapter-export.js';
+import { addAdapterMerge } from './adapter-merge.js';
+import { addAdapterTune } from './adapter-tune.js';
 
 interface Options extends ConnectionOptions {
   readonly base: string;
   readonly name?: string;
   readonly space?: string;
+  readonly masked?: Precision;
   readonly json?: boolean;
 }
 
-/** `fleetlora adapter import|list`. */
+/** `fleetlora adapter import|list|export|tune|merge`. */
 export function addAdapter(program: Command, context: CliContext): void {
   const adapter = program
     .command('adapter')
-    .summary('super-adapters: import, list')
+    .summary('super-adapters: import, list, export, tune, merge')
     .description('Super-adapters.')
     .helpCommand(false);
 
@@ -34,6 +39,12 @@ export function addAdapter(program: Command, context: CliContext): void {
     .requiredOption('--base <base>', 'name or id of the base it was trained on')
     .option('--name <name>', 'name of the adapter (the name of the folder)')
     .option('--space <space>', 'search space it was trained for: preset or JSON file')
+    .addOption(
+      new Option(
+        '--masked <precision>',
+        'trained to count only where that file of the base is not 0',
+      ).choices(['fp32', 'q8', 'q4']),
+    )
     .option('--json', 'print the adapter as JSON')
     .addHelpText(
       'after',
@@ -46,7 +57,13 @@ Examples:
       const space = options.space === undefined ? undefined : await readSpace(options.space);
       const api = await connect(context, options);
       const files = await uploadFolder(context, api, dir, adapterFiles);
-      const body = { name: options.name ?? toName(basename(resolve(dir))), base: options.base, files, space };
+      const body = {
+        name: options.name ?? toName(basename(resolve(dir))),
+        base: options.base,
+        files,
+        space,
+        ...(options.masked && { masked: options.masked }),
+      };
       const imported = await api.call('importAdapter', { body });
       printData(context, options.json, imported, (value) => renderAdapter(context, value));
     });
@@ -74,6 +91,10 @@ Examples:
         ),
       );
     });
+
+  addAdapterExport(adapter, context);
+  addAdapterTune(adapter, context);
+  addAdapterMerge(adapter, context);
 }
 
 function renderAdapter(context: CliContext, adapter: Adapter): string {

@@ -11,7 +11,7 @@ import {
 } from '@fleetlora/shared/protocol';
 import { type Command, Option } from 'commander';
 import type { ApiClient } from '../api-client.js';
-import { collect, integer, readSpace } from '../arguments.js';
+import { collect, integer, readSpace, spaceChoices } from '../arguments.js';
 import { type ConnectionOptions, connect, withConnection } from '../connection.js';
 import { type CliContext, printData } from '../context.js';
 import { renderFront } from '../front-table.js';
@@ -67,7 +67,13 @@ export function addSearchStart(search: Command, context: CliContext): void {
     .option('--class <name>', 'device class (the only one, when there is just one)')
     .option('--name <name>', 'name of the search (made from adapter and class)')
     .addOption(
-      new Option('--strategy <strategy>', 'how candidates are proposed').choices(strategies).default('nsga2'),
+      new Option(
+        '--strategy <strategy>',
+        'how candidates are proposed: by evolution, by chance, uniform ones and then single steps around the ' +
+          'front, or single steps from the middle',
+      )
+        .choices(strategies)
+        .default('nsga2'),
     )
     .addOption(
       new Option('--quality <objective>', 'what to keep high').choices(qualityObjectives).default('loss'),
@@ -83,7 +89,7 @@ export function addSearchStart(search: Command, context: CliContext): void {
       'limit for the chosen point, such as accuracy>=max-1.0 or peakBytes<=200MB; repeat',
       collect,
     )
-    .option('--space <space>', "search space: preset or JSON file (the adapter's own)")
+    .option('--space <space>', `search space: ${spaceChoices} (the adapter's own)`)
     .option(
       '--score-rows <n>',
       'rows of the cheap score: of the validation split, else of test, else of all (200, or as many as there are)',

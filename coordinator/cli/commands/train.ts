@@ -5,7 +5,7 @@ import { type Training, TrainingOptions } from '@fleetlora/shared/protocol';
 import { formatSeconds } from '@fleetlora/shared/units';
 import { type Command, Option } from 'commander';
 import type { ApiClient } from '../api-client.js';
-import { decimal, integer, readSpace, toName } from '../arguments.js';
+import { decimal, integer, readSpace, spaceChoices, toName } from '../arguments.js';
 import { type ConnectionOptions, connect, withConnection } from '../connection.js';
 import { type CliContext, printData, say } from '../context.js';
 import { follow } from '../follow.js';
@@ -30,16 +30,17 @@ export function addTrain(program: Command, context: CliContext): void {
   withConnection(program.command('train'))
     .summary('train a super-adapter')
     .description(
-      "Trains one LoRA whose sub-networks (ranks, FFN widths) all work, on the coordinator's processor.\n" +
-        'Shows loss, tokens/s and time left; at the end writes it to DIR in PEFT format and registers it\n' +
-        'for searches. Ctrl-C leaves the training running; `fleetlora training` shows and stops it.',
+      'Trains one LoRA whose sub-networks (ranks, FFN widths, heads, layers) all work, on the processor of\n' +
+        'the coordinator. Shows loss, tokens/s and time left; at the end writes it to DIR in PEFT format and\n' +
+        'registers it for searches. Ctrl-C leaves the training running; `fleetlora training` shows and stops it.',
     )
     .requiredOption('--base <base>', 'name or id of the base')
     .option('--data <file>', 'JSONL file, one {"prompt", "completion"} a line; imported first')
     .option('--dataset <dataset>', 'or imported data by name or id: its train split, else all of it')
-    .requiredOption('--space <space>', 'search space: preset (lonas, shears, tied) or JSON file')
+    .requiredOption('--space <space>', `search space: ${spaceChoices}`)
     .requiredOption('--out <dir>', 'folder for adapter_config.json and adapter_model.safetensors')
     .option('--name <name>', 'name of the adapter (the name of DIR)')
+    .option('--from <adapter>', 'super-adapter whose factors it starts with')
     .option('--steps <n>', 'optimiser steps', integer(1))
     .option('--batch-rows <n>', 'rows a step', integer(1, 65536))
     .option('--learning-rate <x>', 'peak of the cosine', decimal(0, 1))
@@ -51,7 +52,18 @@ export function addTrain(program: Command, context: CliContext): void {
         TrainingOptions.properties.sampling.enum,
       ),
     )
+    .addOption(
+      new Option('--precision <precision>', 'numbers of the base that it trains beside').choices(
+        TrainingOptions.properties.precision.enum,
+      ),
+    )
+    .option('--masked', 'count only where a sparse base is not 0, so that merging keeps it as sparse')
     .option('--random-subnets <n>', 'random sub-networks a step', integer(0, 16))
+    .option(
+      '--distil <share>',
+      'part of their loss in which smaller sub-networks learn from the largest',
+      decimal(0, 1),
+    )
     .option('--max-tokens <n>', 'longer rows lose tokens at their start', integer(8, 8192))
     .option('--checkpoint-every-steps <n>', 'steps between checkpoints', integer(1))
     .option('--threads <n>', 'processor threads', integer(1, 256))
@@ -95,7 +107,7 @@ Examples:
 }
 
 /** @throws BAD_USAGE unless the data is named in just one way */
-function checkData({ data, dataset }: TrainOptions): void {
+export function checkData({ data, dataset }: Pick<TrainOptions, 'data' | 'dataset'>): void {
   if (data === undefined && dataset === undefined)
     throw new CodedError('BAD_USAGE', 'no data was given, wanted --data FILE or --dataset NAME');
   if (data !== undefined && dataset !== undefined)
@@ -115,6 +127,10 @@ const optionNames = [
   'checkpointEverySteps',
   'threads',
   'seed',
+  'from',
+  'distil',
+  'precision',
+  'masked',
 ] as const satisfies readonly (keyof TrainingOptions)[];
 
 function pickTrainingOptions(options: Partial<TrainingOptions>): Partial<TrainingOptions> {
@@ -123,7 +139,7 @@ function pickTrainingOptions(options: Partial<TrainingOptions>): Partial<Trainin
   );
 }
 
-const followTraining = (context: CliContext, api: ApiClient, id: string): Promise<Training> =>
+export const followTraining = (context: CliContext, api: ApiClient, id: string): Promise<Training> =>
   follow(
     context,
     watchTraining(context, api, id),
@@ -176,7 +192,7 @@ export function describeProgress(
 }
 
 /** Writes the trained adapter's PEFT files to `folder`. */
-async function writeAdapter(
+export async function writeAdapter(
   context: CliContext,
   api: ApiClient,
   training: Training,
@@ -191,7 +207,7 @@ async function writeAdapter(
   }
 }
 
-function renderTraining(context: CliContext, training: Training): string {
+export function renderTraining(context: CliContext, training: Training): string {
   return renderFields(context, [
     ['training', `${training.name}  ${training.id}`],
     ['state', training.state],

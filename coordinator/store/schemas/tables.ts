@@ -1,5 +1,8 @@
 import type {
   Adapter,
+  BaseFiles,
+  BaseMerged,
+  BasePruning,
   Conditions,
   Dataset,
   DatasetReport,
@@ -16,7 +19,7 @@ import type {
   TrainingStart,
   Trial,
 } from '@fleetlora/shared/protocol';
-import type { SearchSpaceFile } from '@fleetlora/shared/space';
+import type { Precision, SearchSpaceFile } from '@fleetlora/shared/space';
 import type { JobBody, JobKind, JobState, StoredQualification } from '../../fleet/ports.js';
 import type { TableKit } from './kit.js';
 
@@ -122,8 +125,14 @@ export function defineTables(kit: TableKit) {
       layers: int('layers').notNull(),
       hidden: int('hidden').notNull(),
       ffnWidth: int('ffn_width').notNull(),
+      /** Null in rows of before 0.4, as `files` is. */
+      kvHeads: int('kv_heads'),
       vocab: int('vocab').notNull(),
       tokenizerDigest: text('tokenizer_digest').notNull(),
+      files: json<BaseFiles>('files'),
+      /** Null where no weight was pruned, or no adapter merged. */
+      pruning: json<BasePruning>('pruning'),
+      merged: json<BaseMerged>('merged'),
       createdAtMs: int('created_at_ms').notNull(),
     },
     (row) => [uniqueIndex('bases_name').on(row.name)],
@@ -141,6 +150,8 @@ export function defineTables(kit: TableKit) {
       bytes: int('bytes').notNull(),
       rankMax: int('rank_max').notNull(),
       alpha: real('alpha').notNull(),
+      /** Null where the adapter counts everywhere. */
+      masked: text('masked').$type<Precision>(),
       space: json<SearchSpaceFile>('space').notNull(),
       files: json<Adapter['files']>('files').notNull(),
       createdAtMs: int('created_at_ms').notNull(),
